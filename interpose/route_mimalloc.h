@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The route of liblode-mimalloc.so: the system's mimalloc, a known-good heap to triage a strange
+ * program against. Figures are what mimalloc tells: the process as a whole.
+ */
+#ifndef LODEI_ROUTE_MIMALLOC_H
+#define LODEI_ROUTE_MIMALLOC_H
+
+#include <errno.h>
+#include <mimalloc.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "lode/stats.h"
+
+#define ROUTE_NAME "mimalloc"
+
+LODE_INLINE void *route_malloc(size_t bytes)
+{
+    return mi_malloc(bytes);
+}
+
+LODE_INLINE void *route_calloc(size_t bytes)
+{
+    return mi_zalloc(bytes);
+}
+
+LODE_INLINE void route_free(void *p)
+{
+    mi_free(p);
+}
+
+LODE_INLINE void *route_realloc(void *p, size_t bytes)
+{
+    return mi_realloc(p, bytes);
+}
+
+LODE_INLINE void *route_aligned(size_t align, size_t bytes)
+{
+    void *p = mi_malloc_aligned(bytes, align);
+    if (p == NULL)
+        errno = ENOMEM;
+    return p;
+}
+
+LODE_INLINE size_t route_usable_size(void *p)
+{
+    return mi_usable_size(p);
+}
+
+LODE_INLINE size_t route_good_size(size_t bytes)
+{
+    return mi_good_size(bytes);
+}
+
+LODE_INLINE size_t route_trim(void)
+{
+    size_t before = 0, after = 0;
+    mi_process_info(NULL, NULL, NULL, &before, NULL, NULL, NULL, NULL);
+    mi_collect(true);
+    mi_process_info(NULL, NULL, NULL, &after, NULL, NULL, NULL, NULL);
+    return before > after ? before - after : 0;
+}
+
+LODE_INLINE int route_stats(struct lode_stats *stats)
+{
+    size_t rss = 0, commit = 0;
+    mi_process_info(NULL, NULL, NULL, &rss, NULL, &commit, NULL, NULL);
+    memset(stats, 0, sizeof(*stats));
+    stats->size = sizeof(*stats);
+    stats->mapped_bytes = commit;
+    stats->in_use_bytes = rss;
+    return 0;
+}
+
+#endif

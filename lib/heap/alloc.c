@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Behind the fast paths: refilling lists, overflowing lists, frees by threads that do not own the span.
+ *
+ * A full head becomes the spare and the old spare, the oldest blocks, goes back to its spans, so lists
+ * are never walked to be cut (the magazine scheme of Bonwick and Adams 2001, with lists for arrays).
+ * Capacity doubles with each refill, to 256 blocks or 128 KiB; four flushes without a refill in between
+ * halve it: a phase that only frees gains nothing from long lists, and each block held keeps an OS page.
+ *
+ * A free by another thread goes to an outbox, keyed by owner and class, in the freeing thread's own
+ * theap of that heap; full, it is delivered with one lock operation to the owner's inbox, which the owner
+ * takes whole as its next list. An inbox that outgrows a list, or whose owner has exited, is emptied
+ * into the spans on the spot by whoever delivers, so no sleeping owner can hold memory back.
+ */
+#include "heap/alloc.h"
+
+#include <sched.h>
+
+#include "heap/fast.h"
+#include "heap/heaps.h"
+#include "heap/misuse.h"
+#include "heap/sizeclass.h"
+#include "heap/slices.h"
+#include "heap/span.h"
+
+#define LIST_MIN          8
+#define FLUSH_STREAK      4
+/* An outbox is delivered when it holds so many blocks or bytes. */
+#define OUTBOX_BLOCKS     64
+#define OUTBOX_BYTES      ((size_t)32 * 1024)
+
+static struct lodei_block *pop_checked(struct lodei_theap *th, struct lodei_bin *bin)
+{
+    struct lodei_block *block = lodei_bin_pop(th, bin);
+    if (lode_unlikely(block == NULL && bin->head != lodei_state.nil))
+        lodei_corrupted(bin->head);
+    return block;
+}
+
+static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
+{
+    struct lodei_bin *bin = &th->bins[class];
+    struct lodei_block *block = pop_checked(th, bin);
+    if (lode_likely(block != NULL))
+        return block;
+    if (bin->spare != NULL) {
+        bin->head = bin->spare;
+        bin->room = bin->capacity - bin->spare_count;
+        bin->spare = NULL;
+        bin->spare_count = 0;
+        bin->flush_streak = 0;
+        return pop_checked(th, bin);
+    }
+    lodei_theap_tick(th);
+    for (int attempt = 0;; attempt++) {
+        void *direct = lodei_theap_refill(th, class, ret_zero);
+        if (direct != NULL)
+            return direct;
+        block = pop_checked(th, bin);
+        if (block != NULL || attempt > 0 || !lodei_emergency(th))
+            return block;
+    }
+}
+
+void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int *ret_zero)
+{
+    if (lode_unlikely(bytes > PTRDIFF_MAX))
+        return NULL;
+    if (lode_likely(align <= 16) && bytes <= LODEI_MEDIUM_MAX)
+        return alloc_class(th, lodei_class_of(bytes), ret_zero);
+    size_t least = lodei_max(bytes, align);
+    if (least <= LODEI_MEDIUM_MAX && align <= LODEI_SLICE_BYTES) {
+        /* Spans start at multiples of a slice: a class that is a multiple of `align` is aligned. */
+        unsigned class = lodei_class_of(least);
+        while (class < LODEI_CLASS_COUNT && lodei_classes[class].block_bytes % align != 0)
+            class++;
+        if (class < LODEI_CLASS_COUNT)
+            return alloc_class(th, class, ret_zero);
+    }
+    void *p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
+    lodei_theap_tick(th);
+    if (lode_unlikely(p == NULL) && lodei_emergency(th))
+        p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
+    return p;
+}
+
+static void spare_flush(struct lodei_theap *th, struct lodei_bin *bin)
+{
+    struct lodei_block *chain = bin->spare;
+    bin->spare = NULL;
+    bin->spare_count = 0;
+    lodei_theap_return(th, chain);
+}
+
+/* The list has grown past its capacity. */
+void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *bin)
+{
+    struct lodei_block *oldest = bin->spare;
+    bin->spare = bin->head;
+    bin->spare_count = bin->capacity - bin->room;
+    bin->head = lodei_state.nil;
+    bin->room = bin->capacity;
+    if (oldest == NULL)
+        return;
+    if (++bin->flush_streak >= FLUSH_STREAK) {
+        bin->flush_streak = 0;
+        if (bin->capacity > LIST_MIN)
+            bin->room = bin->capacity = bin->capacity / 2;
+    }
+    lodei_theap_return(th, oldest);
+    lodei_theap_tick(th);
+}
+
+void lodei_theap_free_spans(struct lodei_theap *th)
+{
+    for (;;) {
+        lodei_lock_take(&th->lock);
+        int busy = lodei_theap_drop_spans_locked(th);
+        lodei_lock_drop(&th->lock);
+        if (!busy)
+            return;
+        sched_yield(); /* a purge step stands in one of its spans, outside the lock */
+    }
+}
+
+void lodei_theap_flush(struct lodei_theap *th)
+{
+    struct lodei_block *nil = lodei_state.nil;
+    for (unsigned c = 0; c < LODEI_CLASS_COUNT; c++) {
+        struct lodei_bin *bin = &th->bins[c];
+        if (bin->spare != NULL)
+            spare_flush(th, bin);
+        if (bin->head == nil)
+            continue;
+        struct lodei_block *chain = bin->head;
+        bin->head = nil;
+        bin->room = bin->capacity;
+        lodei_theap_return(th, chain);
+    }
+}
+
+/* ---- blocks of other threads ---- */
+
+/* Give a chain of `count` blocks of one class to `owner`. */
+static LODE_NO_ASAN void deliver(struct lodei_theap *owner, unsigned class,
+                                 struct lodei_block *head, struct lodei_block *tail, uint32_t count)
+{
+    struct lodei_shelf *shelf = &owner->shelves[class];
+    lodei_lock_take(&owner->lock);
+    if (lode_unlikely(owner->abandoned)) {
+        lodei_lock_drop(&owner->lock);
+        return;
+    }
+    int sorted = __atomic_load_n(&owner->thread, __ATOMIC_RELAXED) == NULL ||
+                 shelf->inbox_count + count > lodei_classes[class].list_max;
+    if (sorted) {
+        lodei_theap_return_locked(owner, head);
+        if (shelf->inbox != NULL) {
+            head = shelf->inbox;
+            shelf->inbox = NULL;
+            shelf->inbox_count = 0;
+            lodei_theap_return_locked(owner, head);
+        }
+    } else {
+        if (shelf->inbox != NULL) {
+            tail->next = shelf->inbox;
+            tail->check = lodei_block_check(tail, tail->next, owner->key);
+        }
+        shelf->inbox = head;
+        shelf->inbox_count += count;
+    }
+    lodei_lock_drop(&owner->lock);
+}
+
+static void outbox_deliver(struct lodei_outbox *box)
+{
+    struct lodei_outbox b = *box;
+    box->owner = NULL;
+    deliver(b.owner, b.class, b.head, b.tail, b.count);
+}
+
+void lodei_theap_deliver_all(struct lodei_theap *th)
+{
+    for (unsigned i = 0; i < LODEI_OUTBOX_SLOTS; i++)
+        if (th->outboxes[i].owner != NULL)
+            outbox_deliver(&th->outboxes[i]);
+}
+
+static LODE_NO_ASAN void mark_free(struct lodei_block *block, struct lodei_block *next)
+{
+    block->next = next;
+    block->check = lodei_block_check(block, next, lodei_state.key);
+}
+
+static void free_remote(struct lodei_theap *mine, struct lodei_span *span, struct lodei_block *block)
+{
+    struct lodei_theap *owner = span->theap;
+    unsigned class = span->class;
+    if (mine == NULL) {
+        mark_free(block, lodei_state.nil);
+        deliver(owner, class, block, block, 1);
+        return;
+    }
+    size_t slot = ((uintptr_t)owner / 64 + class) % LODEI_OUTBOX_SLOTS;
+    struct lodei_outbox *box = &mine->outboxes[slot];
+    if (box->owner != NULL && (box->owner != owner || box->class != class))
+        outbox_deliver(box);
+    if (box->owner == NULL) {
+        *box = (struct lodei_outbox){
+            .owner = owner, .head = lodei_state.nil, .tail = block, .class = class};
+        lodei_theap_tick(mine);
+    }
+    mark_free(block, box->head);
+    box->head = block;
+    box->count++;
+    if (box->count >= OUTBOX_BLOCKS || box->count * (size_t)span->block_bytes >= OUTBOX_BYTES)
+        outbox_deliver(box);
+}
+
+void lodei_block_free(struct lodei_span *span, void *p)
+{
+    struct lodei_theap *owner = span->theap;
+    struct lodei_thread *thread = lodei_thread_peek();
+    if (thread == NULL && !lodei_thread_is_past_end())
+        thread = lodei_thread_get();
+    lodei_asan_free(owner, p);
+    /* relaxed: it can equal this thread's record only if this thread wrote it */
+    if (thread == NULL || __atomic_load_n(&owner->thread, __ATOMIC_RELAXED) != thread) {
+        free_remote(thread != NULL ? lodei_theap_get(owner->heap) : NULL, span, p);
+        return;
+    }
+    if (lode_unlikely(lodei_slice_of(p) >= owner->slice_count))
+        lodei_theap_refresh(owner);
+    struct lodei_bin *bin = &owner->bins[span->class];
+    mark_free(p, bin->head);
+    bin->head = p;
+    if (--bin->room < 0)
+        lodei_free_overflow(owner, bin);
+}
+
+#if LODE_ASAN
+#include <sanitizer/asan_interface.h>
+
+void lodei_asan_alloc(void *p, size_t bytes)
+{
+    ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+}
+
+void lodei_asan_free(struct lodei_theap *th, void *p)
+{
+    (void)th;
+    ASAN_POISON_MEMORY_REGION(p, lode_usable_size(p));
+}
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the outside comes in: the slow halves of malloc and free, realloc, aligned and zeroed
+ * allocation, questions about pointers, and the same functions under lode_ names. Sorts out who the
+ * thread is, whether a tracer listens, and what a pointer is; works no lists itself.
+ */
+#include "heap/entry.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "heap/alloc.h"
+#include "heap/fast.h"
+#include "heap/heaps.h"
+#include "heap/meta.h"
+#include "heap/misuse.h"
+#include "heap/process.h"
+#include "heap/purge.h"
+#include "heap/sizeclass.h"
+#include "heap/span.h"
+#include "heap/trace.h"
+#include "os/vm.h"
+
+struct lodei_foreign lodei_foreign;
+
+void lodei_foreign_counted(void)
+{
+    atomic_fetch_add_explicit(&lodei_state.foreign_count, 1, memory_order_relaxed);
+}
+
+/* ---- tracing ---- */
+
+/* Does this thread's tracer want to know? If so the thread counts as inside it until trace_leave(). */
+static struct lodei_thread *trace_enter(void)
+{
+    struct lodei_thread *thread = lodei_thread_peek();
+    if (lodei_state.tracer == NULL || thread == NULL || thread->in_tracer)
+        return NULL;
+    thread->in_tracer = 1;
+    return thread;
+}
+
+static void trace_leave(struct lodei_thread *thread)
+{
+    thread->in_tracer = 0;
+}
+
+static void trace_alloc(void *p, size_t bytes)
+{
+    struct lodei_thread *thread = p != NULL ? trace_enter() : NULL;
+    if (thread == NULL)
+        return;
+    lodei_state.tracer->on_alloc(p, bytes);
+    trace_leave(thread);
+}
+
+static void trace_free(void *p)
+{
+    struct lodei_thread *thread = trace_enter();
+    if (thread == NULL)
+        return;
+    lodei_state.tracer->on_free(p);
+    trace_leave(thread);
+}
+
+static void trace_resize(void *p, size_t bytes)
+{
+    struct lodei_thread *thread = trace_enter();
+    if (thread == NULL)
+        return;
+    lodei_state.tracer->on_resize(p, bytes);
+    trace_leave(thread);
+}
+
+/* ---- allocation ---- */
+
+/* The theap malloc() of this thread uses, made if need be; NULL when out of memory. */
+static struct lodei_theap *real_theap(void)
+{
+    struct lodei_theap *th = lode_theap_self->real;
+    if (lode_likely(th != NULL))
+        return th;
+    if (lodei_thread_get() == NULL)
+        return NULL;
+    return lode_theap_self->real;
+}
+
+static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int *ret_zero)
+{
+    void *p = th != NULL ? lodei_theap_alloc(th, bytes, align, ret_zero) : NULL;
+    if (lode_unlikely(p == NULL))
+        errno = ENOMEM;
+    else
+        lodei_asan_alloc(p, bytes);
+    trace_alloc(p, bytes);
+    lodei_thread_settle();
+    return p;
+}
+
+void *lodei_malloc_slow(size_t bytes)
+{
+    int zero;
+    /* Entered by a tail call, so this is the caller of malloc: never start a thread from inside libc,
+     * which may hold locks that starting one needs. */
+    if (lode_unlikely(lodei_purge_thread_wanted()) &&
+        !lodei_process_in_libc(__builtin_return_address(0)))
+        lodei_purge_thread_launch();
+    return alloc_from(real_theap(), bytes, 16, &zero);
+}
+
+static void *zeroed(void *p, size_t bytes, int zero)
+{
+    if (p != NULL && !zero)
+        memset(p, 0, bytes);
+    return p;
+}
+
+void *lodei_calloc_slow(size_t bytes)
+{
+    int zero = 0;
+    void *p = alloc_from(real_theap(), bytes, 16, &zero);
+    return zeroed(p, bytes, zero);
+}
+
+void *lodei_aligned(size_t align, size_t bytes)
+{
+    int zero;
+    return alloc_from(real_theap(), bytes, align, &zero);
+}
+
+/* ---- free ---- */
+
+static enum lodei_finding classify_live(const void *p, struct lodei_span **ret_span)
+{
+    return lodei_state.base != NULL ? lodei_classify(p, ret_span) : LODEI_FOUND_FOREIGN;
+}
+
+void lodei_free_slow(void *p)
+{
+    struct lodei_span *span;
+    if (p == NULL)
+        return;
+    enum lodei_finding found = classify_live(p, &span);
+    switch (found) {
+    case LODEI_FOUND_BLOCK:
+        trace_free(p);
+        lodei_block_free(span, p);
+        break;
+    case LODEI_FOUND_LARGE:
+        trace_free(p);
+        if (!lodei_large_free(span, p))
+            lodei_misuse(LODEI_VERB_FREE, LODEI_FOUND_FREE, p);
+        break;
+    case LODEI_FOUND_FOREIGN:
+        if (lodei_foreign.free != NULL && lodei_foreign.free(p))
+            break;
+        /* fall through */
+    default:
+        lodei_misuse(LODEI_VERB_FREE, found, p);
+    }
+}
+
+/* ---- size and realloc ---- */
+
+static size_t span_usable(const struct lodei_span *span, enum lodei_finding found)
+{
+    return found == LODEI_FOUND_LARGE ? span->large_bytes : span->block_bytes;
+}
+
+size_t lode_usable_size(const void *p)
+{
+    struct lodei_span *span;
+    size_t bytes = 0;
+    if (p == NULL)
+        return 0;
+    enum lodei_finding found = classify_live(p, &span);
+    if (found == LODEI_FOUND_BLOCK || found == LODEI_FOUND_LARGE)
+        return span_usable(span, found);
+    if (found == LODEI_FOUND_FOREIGN && lodei_foreign.usable != NULL &&
+        lodei_foreign.usable(p, &bytes))
+        return bytes;
+    lodei_misuse(LODEI_VERB_USABLE, found, p);
+    return 0;
+}
+
+size_t lode_good_size(size_t bytes)
+{
+    if (bytes <= LODEI_MEDIUM_MAX) {
+        if (lodei_init() != 0)
+            return 0;
+        return lodei_classes[lodei_class_of(bytes)].block_bytes;
+    }
+    if (bytes > PTRDIFF_MAX - LODEI_SLICE_BYTES)
+        return 0;
+    return lodei_round_up(bytes, lodei_page_bytes);
+}
+
+/* A new block of the same heap with the old contents; the old one is freed. */
+static void *move_block(struct lodei_span *span, enum lodei_finding found, void *p, size_t bytes)
+{
+    struct lode_heap *heap = span->heap;
+    struct lodei_theap *th = real_theap();
+    if (th != NULL && th->heap != heap)
+        th = lodei_theap_get(heap);
+    int zero;
+    void *to = alloc_from(th, bytes, 16, &zero);
+    if (to == NULL)
+        return NULL;
+    memcpy(to, p, lodei_min(span_usable(span, found), bytes));
+    lodei_free_slow(p);
+    return to;
+}
+
+static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
+{
+    /* A block that shrinks below the large sizes moves among its kind. */
+    if (bytes <= LODEI_MEDIUM_MAX)
+        return move_block(span, LODEI_FOUND_LARGE, p, bytes);
+    /* The record of the old address must be gone before anyone can be given that address again. */
+    struct lodei_thread *tracing = trace_enter();
+    if (tracing != NULL)
+        lodei_state.tracer->on_free(p);
+    size_t old_bytes = span->large_bytes;
+    void *to = lodei_large_resize(span, p, bytes);
+    if (tracing != NULL) {
+        lodei_state.tracer->on_alloc(to != NULL ? to : p, to != NULL ? bytes : old_bytes);
+        trace_leave(tracing);
+    }
+    if (to != NULL)
+        lodei_asan_alloc(to, bytes);
+    return to != NULL ? to : move_block(span, LODEI_FOUND_LARGE, p, bytes);
+}
+
+void *lode_realloc(void *p, size_t bytes)
+{
+    struct lodei_span *span;
+    if (p == NULL)
+        return lode_malloc(bytes);
+    if (lode_unlikely(bytes > PTRDIFF_MAX)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    enum lodei_finding found = classify_live(p, &span);
+    if (found == LODEI_FOUND_LARGE)
+        return resize_large(span, p, bytes);
+    if (found == LODEI_FOUND_BLOCK) {
+        /* In place unless more than half of the block would lie idle. */
+        if (bytes <= span->block_bytes && bytes >= span->block_bytes / 2) {
+            lodei_asan_alloc(p, bytes);
+            trace_resize(p, bytes);
+            return p;
+        }
+        return move_block(span, found, p, bytes);
+    }
+    void *to;
+    if (found == LODEI_FOUND_FOREIGN && lodei_foreign.realloc != NULL &&
+        lodei_foreign.realloc(p, bytes, &to))
+        return to;
+    lodei_misuse(LODEI_VERB_REALLOC, found, p);
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* ---- the same under lode_ names, and on a chosen heap ---- */
+
+void *lode_malloc(size_t bytes)
+{
+    return lodei_malloc_fast(lode_theap_self, bytes);
+}
+
+void *lode_calloc(size_t count, size_t bytes)
+{
+    if (__builtin_mul_overflow(count, bytes, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return lodei_calloc_slow(bytes);
+}
+
+void lode_free(void *p)
+{
+    lodei_free_fast(lode_theap_self, p);
+}
+
+static int bad_alignment(size_t align)
+{
+    if (lodei_is_power_of_two(align))
+        return 0;
+    errno = EINVAL;
+    return 1;
+}
+
+void *lode_aligned_alloc(size_t align, size_t bytes)
+{
+    return bad_alignment(align) ? NULL : lodei_aligned(align, bytes);
+}
+
+void *lode_heap_alloc(struct lode_heap *heap, size_t bytes)
+{
+    int zero;
+    struct lodei_theap *th = lodei_theap_peek(heap);
+    if (lode_likely(th != NULL && bytes <= LODEI_TINY_MAX && lodei_state.tracer == NULL)) {
+        void *p = lodei_bin_pop(th, &th->bins[lodei_class_of(bytes)]);
+        if (lode_likely(p != NULL)) {
+            lodei_asan_alloc(p, bytes);
+            return p;
+        }
+    }
+    return alloc_from(th != NULL ? th : lodei_theap_get(heap), bytes, 16, &zero);
+}
+
+void *lode_heap_calloc(struct lode_heap *heap, size_t count, size_t bytes)
+{
+    int zero = 0;
+    if (__builtin_mul_overflow(count, bytes, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *p = alloc_from(lodei_theap_get(heap), bytes, 16, &zero);
+    return zeroed(p, bytes, zero);
+}
+
+void *lode_heap_aligned_alloc(struct lode_heap *heap, size_t align, size_t bytes)
+{
+    int zero;
+    return bad_alignment(align) ? NULL : alloc_from(lodei_theap_get(heap), bytes, align, &zero);
+}
+
+int lode_block_find(const void *p, struct lode_block_info *ret_info)
+{
+    if (lodei_state.base == NULL || lodei_slice_of(p) >= lodei_state.slice_count)
+        return -ENOENT;
+    struct lodei_span *span = lodei_span_of(lodei_slice_of(p));
+    if (span == NULL)
+        return -ENOENT;
+    size_t offset = (size_t)((const char *)p - lodei_span_start(span));
+    char *start = lodei_span_start(span);
+    size_t usable = span->large_bytes;
+    if (span->theap != NULL) {
+        usable = span->block_bytes;
+        if (offset / usable >= span->carved)
+            return -ENOENT;
+        start += offset / usable * usable;
+    } else if (offset >= usable) {
+        return -ENOENT;
+    }
+    *ret_info = (struct lode_block_info){.heap = span->heap,
+                                         .start = start,
+                                         .usable_bytes = usable,
+                                         .tag = span->heap->tag,
+                                         .kind = span->heap->kind};
+    return 0;
+}
+
+int lodei_tracer_install(const struct lodei_tracer *tracer)
+{
+    if (tracer->abi != LODEI_TRACER_ABI)
+        return -EINVAL;
+    if (lodei_state.tracer != NULL)
+        return -EBUSY;
+    struct lodei_theap *th = real_theap();
+    if (th == NULL)
+        return -ENOMEM;
+    lodei_state.tracer = tracer;
+    lodei_theap_select(th);
+    return 0;
+}

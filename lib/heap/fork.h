@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Fork handlers; registered by whoever knows how (the shim, or the library's own constructor). */
+#ifndef LODEI_FORK_H
+#define LODEI_FORK_H
+
+#include "base/attr.h"
+
+LODE_EXPORT void lodei_fork_prepare(void);
+LODE_EXPORT void lodei_fork_parent(void);
+LODE_EXPORT void lodei_fork_child(void);
+/* lodei_lock_orphaned: the repair in a child whose handlers never ran. */
+void lodei_fork_orphaned(void);
+
+#endif

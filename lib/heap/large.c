@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Large blocks: over 256 KiB, or aligned beyond a slice. Each has slices of its own; only the first is
+ * marked, so allocating and freeing cost the same at any size. Usable bytes are whole OS pages.
+ *
+ * Growing tries, in this order: slices it has already; the free slices behind it; moving its pages to a
+ * longer run by mremap, which copies page tables instead of bytes and leaves zero pages behind without
+ * ever unmapping (MREMAP_DONTUNMAP), so no other thread's mmap can slip into the reservation.
+ *
+ * heap->lock guards the heap's list and the state of its large spans.
+ */
+#include <string.h>
+
+#include "heap/alloc.h"
+#include "heap/misuse.h"
+#include "heap/slices.h"
+#include "heap/span.h"
+#include "base/bits.h"
+#include "os/vm.h"
+
+/* Blocks from 4 MiB on start at a multiple of 2 MiB: page tables then move, and huge pages fit. */
+#define ALIGN_FROM_SLICES 64
+#define ALIGN_SLICES      32
+/* Below this, copying is cheaper than a mapping of its own. */
+#define MOVE_MIN_BYTES    ((size_t)512 * 1024)
+/* Each moved block costs up to two mappings; the kernel's default limit is 65,530 a process. */
+#define MOVED_MAX         4096
+
+static size_t slices_of(size_t bytes)
+{
+    return (bytes + LODEI_SLICE_BYTES - 1) >> LODEI_SLICE_LOG2;
+}
+
+static size_t usable_of(size_t bytes)
+{
+    return lodei_round_up(lodei_max(bytes, 1), lodei_page_bytes);
+}
+
+static void account(struct lode_heap *heap, struct lodei_span *span, int sign)
+{
+    heap->large_bytes += sign > 0 ? span->large_bytes : -span->large_bytes;
+    heap->large_slices += sign > 0 ? span->slices : -(size_t)span->slices;
+    heap->large_count += (size_t)sign;
+}
+
+void *lodei_large_alloc(struct lode_heap *heap, size_t bytes, size_t align, int *ret_zero)
+{
+    if (bytes > PTRDIFF_MAX - LODEI_SLICE_BYTES)
+        return NULL;
+    size_t count = slices_of(lodei_max(bytes, 1)), dirty;
+    size_t align_slices = lodei_max(1, align >> LODEI_SLICE_LOG2);
+    if (count >= ALIGN_FROM_SLICES)
+        align_slices = lodei_max(align_slices, ALIGN_SLICES);
+    size_t first = lodei_slices_alloc(heap->kind, count, align_slices, &dirty);
+    if (first == LODEI_SLICES_NONE && align_slices == ALIGN_SLICES && align <= LODEI_SLICE_BYTES)
+        first = lodei_slices_alloc(heap->kind, count, 1, &dirty);
+    if (first == LODEI_SLICES_NONE)
+        return NULL;
+    struct lodei_span *span = lodei_span_at(first);
+    span->theap = NULL;
+    span->heap = heap;
+    span->slices = (uint32_t)count;
+    span->large_bytes = usable_of(bytes);
+    span->moved = 0;
+    if (dirty == 0)
+        *ret_zero = 1;
+    lodei_lock_take(&heap->lock);
+    atomic_store_explicit(&span->state, LODEI_SPAN_LARGE, memory_order_relaxed);
+    lodei_list_push_back(&heap->larges, &span->all);
+    account(heap, span, 1);
+    lodei_lock_drop(&heap->lock);
+    return lodei_slice_start(first);
+}
+
+/* Take the block off its heap's books; 0 when it is not live any more. */
+static int unlink_large(struct lodei_span *span, const void *p)
+{
+    struct lode_heap *heap = span->heap;
+    lodei_lock_take(&heap->lock);
+    int live = atomic_load_explicit(&span->state, memory_order_relaxed) == LODEI_SPAN_LARGE &&
+               span->heap == heap && lodei_span_start(span) == p;
+    if (live) {
+        atomic_store_explicit(&span->state, LODEI_SPAN_FREE, memory_order_relaxed);
+        lodei_list_remove(&span->all);
+        account(heap, span, -1);
+    }
+    lodei_lock_drop(&heap->lock);
+    if (live && span->moved)
+        __atomic_fetch_sub(&lodei_state.moved_runs, 1, __ATOMIC_RELAXED);
+    return live;
+}
+
+int lodei_large_free(struct lodei_span *span, const void *p)
+{
+    if (!unlink_large(span, p))
+        return 0;
+    lodei_slices_free(lodei_span_slice(span), span->slices, span->moved);
+    return 1;
+}
+
+static void set_size(struct lodei_span *span, size_t bytes, size_t slices)
+{
+    struct lode_heap *heap = span->heap;
+    lodei_lock_take(&heap->lock);
+    account(heap, span, -1);
+    span->large_bytes = usable_of(bytes);
+    span->slices = (uint32_t)slices;
+    account(heap, span, 1);
+    lodei_lock_drop(&heap->lock);
+}
+
+static void *move(struct lodei_span *span, void *p, size_t bytes)
+{
+    struct lodei_state *s = &lodei_state;
+    size_t old_bytes = span->slices * LODEI_SLICE_BYTES;
+    if (span->large_bytes < MOVE_MIN_BYTES ||
+        __atomic_load_n(&s->moved_runs, __ATOMIC_RELAXED) >= MOVED_MAX)
+        return NULL;
+    int zero = 0;
+    char *to = lodei_large_alloc(span->heap, bytes, LODEI_SLICE_BYTES, &zero);
+    if (to == NULL)
+        return NULL;
+    struct lodei_span *target = lodei_span_of(lodei_slice_of(to));
+    if (lodei_vm_move(p, to, old_bytes) != 0) {
+        memcpy(to, p, lodei_min(span->large_bytes, bytes));
+        lodei_large_free(span, p);
+        return to;
+    }
+    target->moved = 1;
+    __atomic_fetch_add(&s->moved_runs, 1, __ATOMIC_RELAXED);
+    if (unlink_large(span, p)) {
+        /* Its pages are gone; only a mapping of its own still has to be healed by a purge. */
+        if (span->moved)
+            lodei_slices_free(lodei_span_slice(span), span->slices, 1);
+        else
+            lodei_slices_free_clean(lodei_span_slice(span), span->slices);
+    }
+    return to;
+}
+
+void *lodei_large_resize(struct lodei_span *span, void *p, size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX - LODEI_SLICE_BYTES)
+        return NULL;
+    size_t have = span->slices, want = slices_of(lodei_max(bytes, 1));
+    size_t first = lodei_span_slice(span);
+    if (want < have) {
+        set_size(span, bytes, want);
+        lodei_slices_free(first + want, have - want, span->moved);
+        return p;
+    }
+    if (want == have || lodei_slices_extend(span->heap->kind, first + have, want - have)) {
+        set_size(span, bytes, want);
+        return p;
+    }
+    return move(span, p, bytes);
+}

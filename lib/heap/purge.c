@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the decision when to give pages back. What has been unused for purge_delay_ms goes, in steps of
+ * purge_budget_us: free slices first, then pages inside spans that hold no live block.
+ *
+ *   inline  a thread on its slow path does a step, one thread at a time, at most every STEP_MS
+ *   thread  a thread of ours does; started with the process
+ *   auto    as inline until THREAD_DIRTY_SLICES are dirty, then a thread is started
+ *   off     only lode_purge() and malloc_trim() do
+ *
+ * The purge thread polls while anything is due and sleeps on a futex otherwise; a slow path that finds
+ * it asleep wakes it. No lock is held during madvise(). Theap storage is type-stable, so a step works on
+ * a snapshot of theaps: one destroyed meanwhile has empty lists.
+ */
+#include "heap/purge.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "heap/alloc.h"
+#include "heap/heaps.h"
+#include "heap/slices.h"
+#include "heap/span.h"
+#include "os/vm.h"
+
+#define STEP_MS             50
+#define THREAD_DIRTY_SLICES 128 /* 8 MiB */
+/* The thread's steps may be longer: it holds nobody up. */
+#define THREAD_BUDGET_US    5000
+#define SNAPSHOT            128
+
+static _Atomic uint64_t next_step_ms;
+static _Atomic uint32_t thread_state; /* enum below; also the futex the thread sleeps on */
+enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS, THREAD_SLEEPS };
+
+int (*lodei_purge_thread_start)(void);
+
+/* Up to SNAPSHOT theaps, from the `skip`th on. Returns how many. */
+static size_t snapshot(struct lodei_theap **theaps, size_t skip)
+{
+    struct lodei_state *s = &lodei_state;
+    size_t n = 0, seen = 0;
+    lodei_lock_take(&s->registry_lock);
+    for (struct lodei_list *h = s->heaps.next; h != &s->heaps && n < SNAPSHOT; h = h->next) {
+        struct lode_heap *heap = lode_container_of(h, struct lode_heap, registry_link);
+        lodei_lock_take(&heap->lock);
+        struct lodei_list *l = heap->theaps.next;
+        for (; l != &heap->theaps && n < SNAPSHOT; l = l->next)
+            if (seen++ >= skip)
+                theaps[n++] = lode_container_of(l, struct lodei_theap, heap_link);
+        /* An orphan's lists belong to whoever holds the heap's lock. */
+        for (l = heap->orphans.next; l != &heap->orphans; l = l->next) {
+            struct lodei_theap *th = lode_container_of(l, struct lodei_theap, orphan_link);
+            if (!th->lost)
+                lodei_theap_flush(th);
+        }
+        lodei_lock_drop(&heap->lock);
+    }
+    lodei_lock_drop(&s->registry_lock);
+    return n;
+}
+
+size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
+{
+    uint64_t start_us = lodei_clock_us(), spent_us = 0;
+    size_t done = lodei_slices_purge(age_ms, budget_us, ret_left), n, skip = 0;
+    struct lodei_theap *theaps[SNAPSHOT];
+    do {
+        n = snapshot(theaps, skip);
+        skip += n;
+        for (size_t i = 0; i < n; i++) {
+            int left = 0;
+            spent_us = lodei_clock_us() - start_us;
+            if (spent_us >= budget_us) {
+                *ret_left = 1;
+                return done;
+            }
+            lodei_lock_take(&theaps[i]->lock);
+            lodei_theap_drain_locked(theaps[i]);
+            lodei_lock_drop(&theaps[i]->lock);
+            done += lodei_theap_purge(theaps[i], age_ms, budget_us - spent_us, &left);
+            *ret_left |= left;
+        }
+    } while (n == SNAPSHOT);
+    return done;
+}
+
+size_t lode_purge(void)
+{
+    int left;
+    if (lodei_state.default_heap == NULL)
+        return 0;
+    struct lodei_thread *thread = lodei_thread_peek();
+    if (thread != NULL) {
+        lodei_theap_deliver_all(thread->theap);
+        lodei_theap_flush(thread->theap);
+    }
+    /* Spans first: emptied ones add to the slices. */
+    size_t done = lodei_purge_step(0, UINT64_MAX / 2, &left);
+    return done + lodei_slices_purge(0, UINT64_MAX / 2, &left);
+}
+
+int lodei_emergency(struct lodei_theap *th)
+{
+    int left;
+    lodei_theap_deliver_all(th);
+    lodei_theap_flush(th);
+    lodei_purge_step(0, UINT64_MAX / 2, &left);
+    return 1;
+}
+
+/* Lists nobody used since the last look go back to their spans. */
+static void flush_idle(struct lodei_theap *th)
+{
+    struct lodei_block *nil = lodei_state.nil;
+    for (unsigned c = 0; c < LODEI_CLASS_COUNT; c++) {
+        struct lodei_bin *bin = &th->bins[c];
+        if (bin->head == nil && bin->spare == NULL)
+            continue;
+        if (bin->head == bin->seen_head && bin->room == bin->seen_room) {
+            struct lodei_block *head = bin->head, *spare = bin->spare;
+            bin->head = nil;
+            bin->room = bin->capacity;
+            bin->spare = NULL;
+            bin->spare_count = 0;
+            if (spare != NULL)
+                lodei_theap_return(th, spare);
+            lodei_theap_return(th, head);
+        }
+        bin->seen_head = bin->head;
+        bin->seen_room = bin->room;
+    }
+}
+
+static void wake_thread(void)
+{
+    uint32_t sleeps = THREAD_SLEEPS;
+    /* acq_rel: pairs with the exchange in sleep_until_woken() */
+    if (atomic_compare_exchange_strong_explicit(&thread_state, &sleeps, THREAD_RUNS,
+                                                memory_order_acq_rel, memory_order_relaxed)) {
+        int saved = errno;
+        syscall(SYS_futex, &thread_state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        errno = saved;
+    }
+}
+
+void lodei_theap_tick(struct lodei_theap *th)
+{
+    uint64_t now = lodei_clock_ms();
+    if (lode_likely(now - th->tick_ms < STEP_MS))
+        return;
+    int idle_due = now / 512 != th->tick_ms / 512;
+    th->tick_ms = now;
+    lodei_theap_deliver_all(th);
+    if (idle_due)
+        flush_idle(th);
+    if (lodei_conf.purge == LODEI_PURGE_OFF)
+        return;
+    uint32_t state = atomic_load_explicit(&thread_state, memory_order_relaxed);
+    if (state == THREAD_SLEEPS)
+        wake_thread();
+    if (state != THREAD_NONE)
+        return;
+    uint64_t due = atomic_load_explicit(&next_step_ms, memory_order_relaxed);
+    /* relaxed: only decides which thread does the step */
+    if (now < due || !atomic_compare_exchange_strong_explicit(
+                         &next_step_ms, &due, now + STEP_MS, memory_order_relaxed,
+                         memory_order_relaxed))
+        return;
+    int left;
+    lodei_purge_step(lodei_conf.purge_delay_ms, lodei_conf.purge_budget_us, &left);
+}
+
+/* ---- the purge thread ---- */
+
+int lodei_purge_thread_wanted(void)
+{
+    if (lode_likely(lodei_conf.purge != LODEI_PURGE_AUTO && lodei_conf.purge != LODEI_PURGE_THREAD))
+        return 0;
+    return atomic_load_explicit(&thread_state, memory_order_relaxed) == THREAD_NONE &&
+           lodei_purge_thread_start != NULL &&
+           (lodei_conf.purge == LODEI_PURGE_THREAD ||
+            __atomic_load_n(&lodei_state.dirty_slices, __ATOMIC_RELAXED) >= THREAD_DIRTY_SLICES);
+}
+
+void lodei_purge_thread_launch(void)
+{
+    uint32_t none = THREAD_NONE;
+    if (!atomic_compare_exchange_strong_explicit(&thread_state, &none, THREAD_STARTING,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    if (lodei_purge_thread_start() != 0) /* stay inline; try no more */
+        lodei_conf.purge = LODEI_PURGE_INLINE;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_nanosleep, &t, NULL);
+}
+
+static void sleep_until_woken(void)
+{
+    /* acq_rel: pairs with wake_thread(); what was freed before the wake is seen after it */
+    atomic_exchange_explicit(&thread_state, THREAD_SLEEPS, memory_order_acq_rel);
+    while (atomic_load_explicit(&thread_state, memory_order_acquire) == THREAD_SLEEPS)
+        syscall(SYS_futex, &thread_state, FUTEX_WAIT_PRIVATE, THREAD_SLEEPS, NULL, NULL, 0);
+}
+
+void lodei_purge_thread_main(void)
+{
+    atomic_store_explicit(&thread_state, THREAD_RUNS, memory_order_release);
+    for (;;) {
+        int left = 0;
+        sleep_ms(STEP_MS);
+        lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
+        if (!left)
+            sleep_until_woken();
+    }
+}
+
+void lodei_purge_forked(void)
+{
+    atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+}

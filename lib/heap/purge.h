@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* When and by whom unused pages are given back. */
+#ifndef LODEI_PURGE_H
+#define LODEI_PURGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One step over all heaps: pages unused for `age_ms`, for at most `budget_us`. Returns the bytes given
+ * back; *ret_left tells whether more will fall due. No lock is held during system calls.
+ */
+size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left);
+
+/*
+ * purge=thread and auto: how to start a thread; set by the shim. It runs lodei_purge_thread_main() and
+ * returns 0, or -errno.
+ */
+extern int (*lodei_purge_thread_start)(void);
+void lodei_purge_thread_main(void);
+/* Is it wanted (mode and dirty memory say so) and not running? Then the caller, who holds no lock and
+ * is not inside libc, may call lodei_purge_thread_launch(). */
+int lodei_purge_thread_wanted(void);
+void lodei_purge_thread_launch(void);
+/* In a forked child: it is gone. */
+void lodei_purge_forked(void);
+
+#endif

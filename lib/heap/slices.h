@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Which slices of the reservation are free: handing out and taking back runs of them. */
+#ifndef LODEI_SLICES_H
+#define LODEI_SLICES_H
+
+#include "heap/types.h"
+
+#define LODEI_SLICES_NONE SIZE_MAX
+
+/*
+ * `count` consecutive slices of `kind`, the first at a multiple of `align` slices, committed.
+ *
+ * @ret_dirty  How many of them may hold old contents; the others read as zero.
+ * Returns     the first, or LODEI_SLICES_NONE.
+ * Locks       takes slices_lock.
+ */
+size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, size_t *ret_dirty);
+/* The next `more` slices behind `end` if they are free and of the same kind: 1, or 0 unchanged. */
+int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more);
+/* Give back; `moved`: they stand on mappings made by lodei_vm_move(). */
+void lodei_slices_free(size_t first, size_t count, int moved);
+/* As free, for slices whose pages are gone already. */
+void lodei_slices_free_clean(size_t first, size_t count);
+
+/*
+ * Give dirty slices back to the kernel that were freed at least `age_ms` ago, for at most `budget_us`.
+ * No lock is held during the system calls. Returns the bytes given back; *ret_left tells whether
+ * dirty slices remain.
+ */
+size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
+
+/* 1 when the slice is handed out; 2 when it is free but was handed out once; 0 never. */
+int lodei_slices_state(size_t slice);
+
+#endif

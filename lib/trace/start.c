@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * liblode-trace.so begins here: lode_trace_start(), called by liblode.so's constructor, and the
+ * hooks that the heap calls from then on.
+ *
+ * A block's way: capture the stack (stack.c), find its id (stacks.c), record the block (leak.c). At
+ * exit report.c groups what is left. A program that ends by _exit() or a signal makes no report;
+ * one that ends by exit(), by returning from main or by quick_exit() does.
+ *
+ * Locks and fork. A capture takes the loader's lock and libunwind's, so none of ours is held during
+ * it. Those of libunwind must not be left taken in a forked child: fork first closes the gate (no
+ * capture begins), waits for the captures under way, and then takes our own locks. A thread that
+ * meets the closed gate does not wait, since it may hold the loader's lock that a capture under way
+ * needs: its block is recorded without a stack. Should a capture take longer than GATE_WAIT_MS (it
+ * waits for the loader's lock, and the forking thread holds that), fork goes on and the child
+ * traces nothing.
+ *
+ *     order: gate -> loader -> modules | gate -> shards of leak.c
+ *
+ * The child forgets the blocks recorded before the fork: they are its parent's to report.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "base/attr.h"
+#include "base/conf.h"
+#include "heap/trace.h"
+#include "trace/leak.h"
+#include "trace/modules.h"
+#include "trace/report.h"
+#include "trace/stack.h"
+#include "trace/stacks.h"
+
+#define STRIPES      64 /* power of two */
+#define CACHE_LINE   64
+#define GATE_WAIT_MS 200
+
+/* Captures under way, spread over cache lines: a thread uses the stripe of its number. */
+struct stripe {
+    _Atomic(uint32_t) captures;
+} __attribute__((aligned(CACHE_LINE)));
+
+/* Initial-exec: reading it never allocates. 4 of the 64 bytes that all our libraries may take. */
+struct thread {
+    bool busy;     /* in a hook: what happens now is the tracer's own doing */
+    bool numbered; /* `stripe` is set */
+    uint16_t stripe;
+};
+
+static __thread struct thread self __attribute__((tls_model("initial-exec")));
+
+static struct stripe stripes[STRIPES];
+static _Atomic(uint32_t) threads_seen;
+static _Atomic(bool) gate_closed;
+static bool drained;
+/* Set in a child whose copy of libunwind cannot be trusted. */
+static bool disabled;
+static uint64_t start_ms;
+static struct lodei_report_opts report_opts;
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool gate_enter(struct stripe *stripe)
+{
+    /* Sequentially consistent, as are the store and loads in gate_close(): of this increment and
+     * that store, at least one side sees the other's. */
+    atomic_fetch_add(&stripe->captures, 1);
+    if (!atomic_load(&gate_closed))
+        return true;
+    atomic_fetch_sub_explicit(&stripe->captures, 1, memory_order_release);
+    return false;
+}
+
+static void gate_leave(struct stripe *stripe)
+{
+    /* Pairs with the loads in gate_close(). */
+    atomic_fetch_sub_explicit(&stripe->captures, 1, memory_order_release);
+}
+
+/* Returns whether no capture is under way. */
+static bool gate_close(void)
+{
+    struct timespec pause = {.tv_nsec = 20000};
+    uint64_t deadline_ms = now_ms() + GATE_WAIT_MS;
+
+    atomic_store(&gate_closed, true);
+    for (int i = 0; i < STRIPES; i++) {
+        while (atomic_load(&stripes[i].captures)) {
+            if (now_ms() > deadline_ms)
+                return false;
+            nanosleep(&pause, NULL);
+        }
+    }
+    return true;
+}
+
+/* The id of the calling stack. Inside the gate. */
+static uint32_t stack_here(void)
+{
+    uintptr_t frames[LODEI_STACK_FRAMES_MAX];
+    unsigned count = lodei_stack_capture(frames);
+    bool reused = lodei_modules_reused(frames, count);
+    uint32_t hash;
+    uint32_t id;
+
+    if (!reused) {
+        hash = lodei_stacks_hash(frames, count, 0);
+        id = lodei_stacks_find(frames, count, hash);
+        if (id || !count)
+            return id;
+    }
+    /* A new stack, maybe through a new library, maybe where an old one was. */
+    if (lodei_modules_refresh())
+        lodei_stack_flush();
+    reused = lodei_modules_reused(frames, count);
+    if (reused)
+        count = lodei_stack_capture_uncached(frames);
+    if (!count)
+        return 0;
+    uint32_t epoch = lodei_modules_epoch();
+    hash = lodei_stacks_hash(frames, count, reused ? epoch : 0);
+    return lodei_stacks_add(frames, count, hash, epoch);
+}
+
+static uint32_t stack_id(void)
+{
+    struct stripe *stripe;
+    uint32_t id = 0;
+
+    if (!self.numbered) {
+        uint32_t number = atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed);
+
+        self.stripe = (uint16_t)(number & (STRIPES - 1));
+        self.numbered = true;
+    }
+    stripe = &stripes[self.stripe];
+    if (gate_enter(stripe)) {
+        id = stack_here();
+        gate_leave(stripe);
+    }
+    return id;
+}
+
+static void on_alloc(void *block, size_t bytes)
+{
+    int saved_errno = errno;
+
+    if (self.busy || disabled)
+        return;
+    self.busy = true;
+    struct lodei_leak_record record = {
+        .block = (uintptr_t)block,
+        .bytes = bytes,
+        .stack = stack_id(),
+        .birth_ms = (uint32_t)(now_ms() - start_ms),
+    };
+    lodei_leak_add(&record);
+    self.busy = false;
+    errno = saved_errno;
+}
+
+static void on_free(void *block)
+{
+    int saved_errno = errno;
+
+    if (self.busy || disabled)
+        return;
+    self.busy = true;
+    lodei_leak_remove((uintptr_t)block);
+    self.busy = false;
+    errno = saved_errno;
+}
+
+/* A block grown in place belongs to who grew it, as it does when it had to move. */
+static void on_resize(void *block, size_t bytes)
+{
+    int saved_errno = errno;
+
+    if (self.busy || disabled)
+        return;
+    self.busy = true;
+    lodei_leak_resize((uintptr_t)block, bytes, stack_id());
+    self.busy = false;
+    errno = saved_errno;
+}
+
+static void fork_prepare(void)
+{
+    self.busy = true;
+    drained = gate_close();
+    lodei_modules_lock();
+    lodei_leak_lock_all();
+}
+
+static void fork_parent(void)
+{
+    lodei_leak_unlock_all();
+    lodei_modules_unlock();
+    atomic_store(&gate_closed, false);
+    self.busy = false;
+}
+
+static void fork_child(void)
+{
+    lodei_leak_forget_all();
+    report_opts.forked = true;
+    disabled = disabled || !drained;
+    for (int i = 0; i < STRIPES; i++)
+        atomic_store_explicit(&stripes[i].captures, 0, memory_order_relaxed);
+    fork_parent();
+}
+
+static void at_exit(void)
+{
+    if (self.busy || disabled)
+        return;
+    self.busy = true;
+    lodei_report(&report_opts);
+    self.busy = false;
+}
+
+static const struct lodei_tracer tracer = {
+    .abi = LODEI_TRACER_ABI,
+    .on_alloc = on_alloc,
+    .on_free = on_free,
+    .on_resize = on_resize,
+    .fork_prepare = fork_prepare,
+    .fork_parent = fork_parent,
+    .fork_child = fork_child,
+    .at_exit = at_exit,
+};
+
+/*
+ * Begin to record every live block with its call stack.
+ *
+ * @conf    Borrowed for ever: leaks_frames, leaks_top and leaks_file.
+ * Returns  0, or what lodei_tracer_install() returned.
+ * Threads  From a constructor, while the process has one thread.
+ */
+LODE_EXPORT int lode_trace_start(const struct lodei_conf *conf);
+
+int lode_trace_start(const struct lodei_conf *conf)
+{
+    unsigned frames_max = (unsigned)conf->leaks_frames;
+
+    report_opts = (struct lodei_report_opts){
+        .top = conf->leaks_top,
+        .frames_max = frames_max,
+        .file = conf->leaks_file,
+    };
+    start_ms = now_ms();
+    lodei_leak_init();
+    lodei_modules_init();
+    lodei_stack_init(frames_max);
+    return lodei_tracer_install(&tracer);
+}

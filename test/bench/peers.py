@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Which allocators the benchmark scripts compare, and where they lie.
+
+A column is a name and the library preloaded for it ('' for glibc's own malloc). Libraries of the
+peers are found through the loader's cache, so nothing here depends on a distribution's paths; our
+own are found beside the script in a build directory.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PEER_LIBRARIES = {
+    "mimalloc": "libmimalloc.so.2",
+    "jemalloc": "libjemalloc.so.2",
+    "tcmalloc": "libtcmalloc_minimal.so.4",
+    "tbbmalloc": "libtbbmalloc_proxy.so.2",
+}
+
+
+def loader_cache():
+    """The libraries the loader knows: file name -> path, the first one listed."""
+    ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
+    if not ldconfig:
+        return {}
+    lines = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=True).stdout
+    found = {}
+    for line in lines.splitlines():
+        name, arrow, path = line.strip().partition(" => ")
+        if arrow and ("x86-64" in name or "64bit" in name or "libc6)" in name):
+            found.setdefault(name.split(" ")[0], path)
+    return found
+
+
+def installed_peers():
+    cache = loader_cache()
+    return {name: cache[lib] for name, lib in PEER_LIBRARIES.items() if lib in cache}
+
+
+def parse_peer(text):
+    """NAME=LIB.so for argparse; the path comes back absolute."""
+    name, equals, library = text.partition("=")
+    if not equals or not name or not os.path.isfile(library):
+        raise ValueError(f"{text}: want NAME=LIBRARY, an existing file")
+    return name, os.path.abspath(library)
+
+
+def built(path, build=None):
+    """The absolute path of `path` in the build directory, None if it is not built."""
+    path = os.path.join(build or os.path.join(ROOT, "build"), path)
+    return os.path.abspath(path) if os.path.isfile(path) else None
+
+
+def environment(library):
+    """Our environment with `library` preloaded, or nothing preloaded for ''."""
+    env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    if library:
+        env["LD_PRELOAD"] = library
+    return env
+
+
+def turned(columns, round_number):
+    """The columns in this round's order: each comes first equally often, so drift favours none."""
+    shift = round_number % len(columns)
+    return columns[shift:] + columns[:shift]
+
+
+def progress(text, milestone):
+    """One line on stderr: rewritten on a terminal, elsewhere only printed at milestones."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif milestone:
+        print(text, file=sys.stderr, flush=True)
+
+
+def progress_end():
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def markdown(header, rows):
+    """A markdown table, columns padded so that it reads well as text too. Numbers go right."""
+    widths = [max(len(str(row[i])) for row in [header] + rows) for i in range(len(header))]
+    lines = ["| " + " | ".join(str(h).ljust(w) for h, w in zip(header, widths)) + " |",
+             "|" + "|".join("-" * (w + 1) + "-:"[i > 0] for i, w in enumerate(widths)) + "|"]
+    for row in rows:
+        cells = [str(c).ljust(w) if i == 0 else str(c).rjust(w)
+                 for i, (c, w) in enumerate(zip(row, widths))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
