@@ -205,16 +205,16 @@ static void free_remote(struct lodei_theap *mine, struct lodei_span *span, struc
     struct lodei_outbox *box = &mine->outboxes[slot];
     if (box->owner != NULL && (box->owner != owner || box->class != class))
         outbox_deliver(box);
-    if (box->owner == NULL) {
+    if (box->owner == NULL)
         *box = (struct lodei_outbox){
             .owner = owner, .head = lodei_state.nil, .tail = block, .class = class};
-        lodei_theap_tick(mine);
-    }
     mark_free(block, box->head);
     box->head = block;
     box->count++;
-    if (box->count >= OUTBOX_BLOCKS || box->count * (size_t)span->block_bytes >= OUTBOX_BYTES)
+    if (box->count >= OUTBOX_BLOCKS || box->count * (size_t)span->block_bytes >= OUTBOX_BYTES) {
         outbox_deliver(box);
+        lodei_theap_tick(mine);
+    }
 }
 
 void lodei_block_free(struct lodei_span *span, void *p)

@@ -29,10 +29,13 @@ class Bench:
     """Where things are, and how a program is run."""
 
     def __init__(self, args, stage):
-        # As installed: liblode.so finds liblode-trace.so in its own folder.
+        # As installed: liblode.so finds liblode-trace.so in its own folder. The name `lib` serves
+        # the build tree's RUNPATH, $ORIGIN/../lib, as well as $ORIGIN.
+        folder = os.path.join(stage, "lib")
+        os.mkdir(folder)
         for path in (args.lib, *args.beside):
-            os.symlink(path, os.path.join(stage, os.path.basename(path)))
-        self.lib = os.path.join(stage, os.path.basename(args.lib))
+            os.symlink(path, os.path.join(folder, os.path.basename(path)))
+        self.lib = os.path.join(folder, os.path.basename(args.lib))
         self.lode = args.lode
         self.bin = args.bin
         self.source = os.path.dirname(os.path.abspath(__file__))

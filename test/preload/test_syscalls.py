@@ -56,7 +56,9 @@ class Syscalls(tap.Suite):
             for _, name, rest in calls_of(trace):
                 if name == "getppid":
                     marks += 1
-                elif marks == 1:
+                # Two threads that meet at a lock of a slow path may wait there: that is the program's
+                # doing. One thread alone has nobody to wait for.
+                elif marks == 1 and not (way == "two" and name == "futex"):
                     between.append(f"{name}({rest}")
             if marks != 2:
                 raise tap.Fail(f"{marks} marks seen instead of 2")
