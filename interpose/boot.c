@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim's own start: what concerns a replaced malloc and not the heaps. liblode-heap.so's constructor
- * (heap/process.c) has run before: options are read, fork and exit are arranged.
+ * The shim's own start: what concerns a replaced malloc and not the heaps. liblode-heap.so's
+ * constructor (heap/process.c) has run before: options are read, fork and exit are arranged.
  */
 #include <dlfcn.h>
-#include <string.h>
 
 #include "base/conf.h"
 #include "base/print.h"
@@ -14,8 +13,8 @@
 
 #define TRACE_LIBRARY "liblode-trace.so"
 
-/* dlopen is in libc since glibc 2.34, in libdl before, and behind a private name where libdl is not
- * loaded. */
+/* Found through our RUNPATH, beside this library. dlopen is in libc since glibc 2.34, in libdl
+ * before, and behind a private name where libdl is not loaded. */
 static void *open_library(const char *path)
 {
     void *(*open)(const char *, int);
@@ -27,16 +26,8 @@ static void *open_library(const char *path)
 
 static void start_tracer(void)
 {
-    char path[4096];
-    static const char here;
-    if (!lodei_elf_directory(&here, path,
-                             sizeof(path) - sizeof(TRACE_LIBRARY))) {
-        lodei_warn("cannot find " TRACE_LIBRARY);
-        return;
-    }
-    strcat(path, TRACE_LIBRARY);
     int (*start)(const struct lodei_conf *) = NULL;
-    if (open_library(path) != NULL)
+    if (open_library(TRACE_LIBRARY) != NULL)
         *(void **)&start = lodei_elf_function(TRACE_LIBRARY, "lode_trace_start");
     if (start == NULL || start(&lodei_conf) != 0)
         lodei_warn("cannot start " TRACE_LIBRARY ": no leak report");

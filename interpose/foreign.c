@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells a pointer of glibc's malloc from a wild one, and hands it to glibc's own functions, found by
- * name in libc.so. One warning a process. Nothing is read through the pointer before /proc/self/maps
- * has said that it is readable private anonymous memory.
+ * Tells a pointer of glibc's malloc from a wild one, and hands it to glibc's own functions, found
+ * by name in libc.so. One warning a process. Nothing is read through the pointer before
+ * /proc/self/maps has said that it is readable private anonymous memory.
  *
  * What counts as glibc's (layout of malloc.c and arena.c of glibc 2.26 to 2.4x):
  *   - an address in [heap];
  *   - a chunk with a mapping of its own: its header says IS_MMAPPED, and previous size and size, in
  *     whole pages, lie inside one mapping;
- *   - a chunk of a thread's arena: its header says NON_MAIN_ARENA, and the arena's heap_info, at the
- *     multiple of 64 MiB below, is mapped, covers the chunk, and names an arena that is mapped too.
+ *   - a chunk of a thread's arena: its header says NON_MAIN_ARENA, and the arena's heap_info, at
+ * the multiple of 64 MiB below, is mapped, covers the chunk, and names an arena that is mapped too.
  */
 #include "foreign.h"
 
@@ -127,9 +127,9 @@ static int in_arena(uintptr_t p)
     if (!usable_mapping(start, &m) || m.end - start < sizeof(struct arena_heap))
         return 0;
     const struct arena_heap *heap = (const void *)start;
-    return p > start + sizeof(*heap) && p < start + heap->bytes && heap->bytes <= ARENA_HEAP_BYTES &&
-           start + heap->bytes <= m.end && ((uintptr_t)heap->arena & 15) == 0 &&
-           usable_mapping((uintptr_t)heap->arena, &m);
+    return p > start + sizeof(*heap) && p < start + heap->bytes &&
+           heap->bytes <= ARENA_HEAP_BYTES && start + heap->bytes <= m.end &&
+           ((uintptr_t)heap->arena & 15) == 0 && usable_mapping((uintptr_t)heap->arena, &m);
 }
 
 static int is_glibcs(const void *ptr)

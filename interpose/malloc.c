@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The C, POSIX, glibc and BSD names of malloc, with glibc's semantics, over the route that the build
- * chose (LODE_ROUTE_HEADER). Holds no state. Where glibc versions differ:
+ * The C, POSIX, glibc and BSD names of malloc, with glibc's semantics, over the route that the
+ * build chose (LODE_ROUTE_HEADER). Holds no state. Where glibc versions differ:
  *
  *   realloc(p, 0)      frees p and returns NULL, errno kept
  *   memalign           rounds an alignment that is no power of two up, as glibc does
@@ -98,7 +98,7 @@ EXPORT void *memalign(size_t align, size_t bytes)
         errno = EINVAL;
         return NULL;
     }
-    if (align <= 16)
+    if (align <= ROUTE_ALIGNMENT)
         return route_malloc(bytes);
     if (!lodei_is_power_of_two(align))
         align = (size_t)2 << lodei_log2(align);
@@ -231,7 +231,7 @@ EXPORT int malloc_info(int options, FILE *out)
         return EINVAL;
     read_stats(&s);
     fprintf(out, "<malloc version=\"lode-1\" route=\"" ROUTE_NAME "\">\n");
-#define WRITE_FIELD(name, help)                                                                    \
+#define WRITE_FIELD(name, help) \
     fprintf(out, "  <figure name=\"" #name "\" value=\"%llu\"/>\n", (unsigned long long)s.name);
     LODE_STATS_TABLE(WRITE_FIELD)
 #undef WRITE_FIELD
@@ -246,9 +246,9 @@ EXPORT void malloc_stats(void)
     struct lode_stats s;
     struct lodei_line line = {0};
     read_stats(&s);
-#define WRITE_FIELD(name, help)                                                                    \
-    lodei_line_str(&line, #name " = ");                                                            \
-    lodei_line_dec(&line, s.name);                                                                 \
+#define WRITE_FIELD(name, help)         \
+    lodei_line_str(&line, #name " = "); \
+    lodei_line_dec(&line, s.name);      \
     lodei_line_write(&line, STDERR_FILENO);
     LODE_STATS_TABLE(WRITE_FIELD)
 #undef WRITE_FIELD

@@ -15,14 +15,25 @@
 
 #define ROUTE_NAME "mimalloc"
 
+/* What every block is aligned to: mimalloc gives blocks of 8 bytes no more than that. */
+#define ROUTE_ALIGNMENT 8
+
+/* mimalloc 2.0.9 leaves errno alone where it refuses a size itself. */
+LODE_INLINE void *route_checked(void *p)
+{
+    if (lode_unlikely(p == NULL))
+        errno = ENOMEM;
+    return p;
+}
+
 LODE_INLINE void *route_malloc(size_t bytes)
 {
-    return mi_malloc(bytes);
+    return route_checked(mi_malloc(bytes));
 }
 
 LODE_INLINE void *route_calloc(size_t bytes)
 {
-    return mi_zalloc(bytes);
+    return route_checked(mi_zalloc(bytes));
 }
 
 LODE_INLINE void route_free(void *p)
@@ -32,15 +43,12 @@ LODE_INLINE void route_free(void *p)
 
 LODE_INLINE void *route_realloc(void *p, size_t bytes)
 {
-    return mi_realloc(p, bytes);
+    return route_checked(mi_realloc(p, bytes));
 }
 
 LODE_INLINE void *route_aligned(size_t align, size_t bytes)
 {
-    void *p = mi_malloc_aligned(bytes, align);
-    if (p == NULL)
-        errno = ENOMEM;
-    return p;
+    return route_checked(mi_malloc_aligned(bytes, align));
 }
 
 LODE_INLINE size_t route_usable_size(void *p)

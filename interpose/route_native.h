@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The route of liblode.so: our own heaps, their fast paths inlined. A route is what malloc.c needs from
- * a heap; every function keeps errno on success and sets ENOMEM with a NULL.
+ * The route of liblode.so: our own heaps, their fast paths inlined. A route is what malloc.c needs
+ * from a heap; every function keeps errno on success and sets ENOMEM with a NULL.
  */
 #ifndef LODEI_ROUTE_NATIVE_H
 #define LODEI_ROUTE_NATIVE_H
@@ -12,7 +12,8 @@
 #include "heap/fast.h"
 #include "lode/stats.h"
 
-#define ROUTE_NAME "native"
+#define ROUTE_NAME      "native"
+#define ROUTE_ALIGNMENT 16
 
 LODE_INLINE void *route_malloc(size_t bytes)
 {

@@ -9,11 +9,11 @@
 #define lode_likely(x)   __builtin_expect(!!(x), 1)
 #define lode_unlikely(x) __builtin_expect(!!(x), 0)
 
-#define LODE_EXPORT      __attribute__((visibility("default")))
-#define LODE_COLD        __attribute__((cold, noinline))
-#define LODE_NOINLINE    __attribute__((noinline))
-#define LODE_INLINE      static inline __attribute__((always_inline))
-#define LODE_PRINTF(f,a) __attribute__((format(printf, f, a)))
+#define LODE_EXPORT       __attribute__((visibility("default")))
+#define LODE_COLD         __attribute__((cold, noinline))
+#define LODE_NOINLINE     __attribute__((noinline))
+#define LODE_INLINE       static inline __attribute__((always_inline))
+#define LODE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LODE_ASAN 1
@@ -26,7 +26,8 @@
 #define LODE_ASAN 0
 #endif
 
-/* The heap reads and writes free blocks, which ASan holds poisoned: such code is not instrumented. */
+/* The heap reads and writes free blocks, which ASan holds poisoned: such code is not instrumented.
+ */
 #if LODE_ASAN
 #define LODE_NO_ASAN __attribute__((no_sanitize("address")))
 #else

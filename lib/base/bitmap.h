@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Fixed bitmaps of 64-bit words, and searches for runs of set bits. Owns nothing; the caller locks. */
+/* Fixed bitmaps of 64-bit words, and searches for runs of set bits. Owns nothing; the caller locks.
+ */
 #ifndef LODEI_BITMAP_H
 #define LODEI_BITMAP_H
 
@@ -42,8 +43,9 @@ LODE_INLINE size_t lodei_bitmap_next(const uint64_t *map, size_t bits, size_t fr
 }
 
 /*
- * First run of `count` set bits that starts at a multiple of `align` (counted from bit 0 plus `bias`);
- * `bits` when there is none. `ret_longest` gets the longest run seen on the way, aligned or not.
+ * First run of `count` set bits that starts at a multiple of `align` (counted from bit 0 plus
+ * `bias`); `bits` when there is none. `ret_longest` gets the longest run seen on the way, aligned
+ * or not.
  */
 LODE_INLINE size_t lodei_bitmap_find_run(const uint64_t *map, size_t bits, size_t count,
                                          size_t align, size_t bias, size_t *ret_longest)

@@ -7,9 +7,9 @@
 #include "base/print.h"
 
 struct lodei_conf lodei_conf = {
-#define LODEI_E(name, def, choices, help)    .name = def,
-#define LODEI_U(name, def, lo, hi, help)     .name = def,
-#define LODEI_S(name, help)                  .name = "",
+#define LODEI_E(name, def, choices, help) .name = def,
+#define LODEI_U(name, def, lo, hi, help)  .name = def,
+#define LODEI_S(name, help)               .name = "",
     LODE_OPTION_TABLE(LODEI_E, LODEI_U, LODEI_S)
 #undef LODEI_E
 #undef LODEI_U
@@ -86,20 +86,20 @@ static void set_text(struct word key, struct word value, char *field, size_t fie
 
 static void set_option(struct word key, struct word value)
 {
-#define LODEI_E(name, def, choices, help)                                                          \
-    if (word_is(key, #name)) {                                                                     \
-        set_choice(key, value, choices, &lodei_conf.name);                                         \
-        return;                                                                                    \
+#define LODEI_E(name, def, choices, help)                  \
+    if (word_is(key, #name)) {                             \
+        set_choice(key, value, choices, &lodei_conf.name); \
+        return;                                            \
     }
-#define LODEI_U(name, def, lo, hi, help)                                                           \
-    if (word_is(key, #name)) {                                                                     \
-        set_number(key, value, lo, hi, &lodei_conf.name);                                          \
-        return;                                                                                    \
+#define LODEI_U(name, def, lo, hi, help)                  \
+    if (word_is(key, #name)) {                            \
+        set_number(key, value, lo, hi, &lodei_conf.name); \
+        return;                                           \
     }
-#define LODEI_S(name, help)                                                                        \
-    if (word_is(key, #name)) {                                                                     \
-        set_text(key, value, lodei_conf.name, sizeof(lodei_conf.name));                            \
-        return;                                                                                    \
+#define LODEI_S(name, help)                                             \
+    if (word_is(key, #name)) {                                          \
+        set_text(key, value, lodei_conf.name, sizeof(lodei_conf.name)); \
+        return;                                                         \
     }
     LODE_OPTION_TABLE(LODEI_E, LODEI_U, LODEI_S)
 #undef LODEI_E

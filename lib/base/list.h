@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intrusive doubly linked lists with a sentinel. An element that is on no list points to itself or, in
- * fresh zeroed storage, nowhere; both count as unlinked.
+ * Intrusive doubly linked lists with a sentinel. An element that is on no list points to itself or,
+ * in fresh zeroed storage, nowhere; both count as unlinked.
  */
 #ifndef LODEI_LIST_H
 #define LODEI_LIST_H

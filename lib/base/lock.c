@@ -12,9 +12,9 @@ void (*lodei_lock_orphaned)(void);
 _Atomic int lodei_lock_pid;
 
 /* Most holds last well under a microsecond: this many looks before the kernel is asked. */
-#define SPINS        100
+#define SPINS 100
 /* How long a wait lasts before the waiter asks whether the holder can still exist. */
-#define WAIT_NS      20000000
+#define WAIT_NS 20000000
 
 static long futex(struct lodei_lock *lock, int op, uint32_t value, const struct timespec *timeout)
 {

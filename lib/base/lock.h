@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ranked locks on futexes: 4 bytes, no libc, usable before anything is initialised (all zero is free).
+ * Ranked locks on futexes: 4 bytes, no libc, usable before anything is initialised (all zero is
+ * free).
  *
- * Ranks: a thread takes locks only in rising rank; checks=debug and full verify it. Locks of equal rank
- * are taken together only by lodei_fork_prepare(), which takes every lock there is.
+ * Ranks: a thread takes locks only in rising rank; checks=debug and full verify it. Locks of equal
+ * rank are taken together only by lodei_fork_prepare(), which takes every lock there is.
  *
- * A child made by a raw clone or _Fork ran no fork handler: locks of its vanished siblings stay taken.
- * A waiter that waits long therefore asks the kernel whether it is such a child, and if so has
- * `lodei_lock_orphaned` put things right, once.
+ * A child made by a raw clone or _Fork ran no fork handler: locks of its vanished siblings stay
+ * taken. A waiter that waits long therefore asks the kernel whether it is such a child, and if so
+ * has `lodei_lock_orphaned` put things right, once.
  */
 #ifndef LODEI_LOCK_H
 #define LODEI_LOCK_H
@@ -32,9 +33,9 @@ struct lodei_lock {
     uint32_t rank;          /* enum lodei_rank */
 };
 
-#define LODEI_LOCK_INIT(r)                                                                         \
-    {                                                                                              \
-        .state = 0, .rank = (r)                                                                    \
+#define LODEI_LOCK_INIT(r)      \
+    {                           \
+        .state = 0, .rank = (r) \
     }
 
 /* Called by a waiter that finds itself in a raw-forked child; set by heap/fork.c. */

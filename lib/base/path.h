@@ -7,8 +7,8 @@
 
 #include "base/attr.h"
 
-/* Copy `path` with each %p replaced by `pid`, so that children write files of their own; what does not
- * fit into `bytes` is cut. */
+/* Copy `path` with each %p replaced by `pid`, so that children write files of their own; what does
+ * not fit into `bytes` is cut. */
 LODE_INLINE void lodei_path_with_pid(char *out, size_t bytes, const char *path, int pid)
 {
     size_t n = 0;

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Behind the fast paths: refilling lists, overflowing lists, frees by threads that do not own the span.
+ * Behind the fast paths: refilling lists, overflowing lists, frees by threads that do not own the
+ * span.
  *
- * A full head becomes the spare and the old spare, the oldest blocks, goes back to its spans, so lists
- * are never walked to be cut (the magazine scheme of Bonwick and Adams 2001, with lists for arrays).
- * Capacity doubles with each refill, to 256 blocks or 128 KiB; four flushes without a refill in between
- * halve it: a phase that only frees gains nothing from long lists, and each block held keeps an OS page.
+ * A full head becomes the spare and the old spare, the oldest blocks, goes back to its spans, so
+ * lists are never walked to be cut (the magazine scheme of Bonwick and Adams 2001, with lists for
+ * arrays). Capacity doubles with each refill, to 256 blocks or 128 KiB; four flushes without a
+ * refill in between halve it: a phase that only frees gains nothing from long lists, and each block
+ * held keeps an OS page.
  *
  * A free by another thread goes to an outbox, keyed by owner and class, in the freeing thread's own
- * theap of that heap; full, it is delivered with one lock operation to the owner's inbox, which the owner
- * takes whole as its next list. An inbox that outgrows a list, or whose owner has exited, is emptied
- * into the spans on the spot by whoever delivers, so no sleeping owner can hold memory back.
+ * theap of that heap; full, it is delivered with one lock operation to the owner's inbox, which the
+ * owner takes whole as its next list. An inbox that outgrows a list, or whose owner has exited, is
+ * emptied into the spans on the spot by whoever delivers, so no sleeping owner can hold memory
+ * back.
  */
 #include "heap/alloc.h"
 
@@ -23,11 +26,11 @@
 #include "heap/slices.h"
 #include "heap/span.h"
 
-#define LIST_MIN          8
-#define FLUSH_STREAK      4
+#define LIST_MIN     8
+#define FLUSH_STREAK 4
 /* An outbox is delivered when it holds so many blocks or bytes. */
-#define OUTBOX_BLOCKS     64
-#define OUTBOX_BYTES      ((size_t)32 * 1024)
+#define OUTBOX_BLOCKS 64
+#define OUTBOX_BYTES  ((size_t)32 * 1024)
 
 static struct lodei_block *pop_checked(struct lodei_theap *th, struct lodei_bin *bin)
 {
@@ -73,7 +76,7 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
         /* Spans start at multiples of a slice: a class that is a multiple of `align` is aligned. */
         unsigned class = lodei_class_of(least);
         while (class < LODEI_CLASS_COUNT && lodei_classes[class].block_bytes % align != 0)
-            class++;
+            class ++;
         if (class < LODEI_CLASS_COUNT)
             return alloc_class(th, class, ret_zero);
     }
@@ -192,7 +195,8 @@ static LODE_NO_ASAN void mark_free(struct lodei_block *block, struct lodei_block
     block->check = lodei_block_check(block, next, lodei_state.key);
 }
 
-static void free_remote(struct lodei_theap *mine, struct lodei_span *span, struct lodei_block *block)
+static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
+                        struct lodei_block *block)
 {
     struct lodei_theap *owner = span->theap;
     unsigned class = span->class;

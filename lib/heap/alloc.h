@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The allocation and free paths behind the fast ones. Everything here works on real theaps; tracing is
- * decided in entry.c, which the outside calls.
+ * The allocation and free paths behind the fast ones. Everything here works on real theaps; tracing
+ * is decided in entry.c, which the outside calls.
  */
 #ifndef LODEI_ALLOC_H
 #define LODEI_ALLOC_H
@@ -21,7 +21,8 @@ void lodei_block_free(struct lodei_span *span, void *p);
 
 /* Hand everything this theap holds for other theaps to them. Owner thread only. */
 void lodei_theap_deliver_all(struct lodei_theap *th);
-/* Return the blocks on all the theap's own lists to their spans. Owner thread, or an orphan's taker. */
+/* Return the blocks on all the theap's own lists to their spans. Owner thread, or an orphan's
+ * taker. */
 void lodei_theap_flush(struct lodei_theap *th);
 /* Free all spans with whatever is in them (heap destroy). */
 void lodei_theap_free_spans(struct lodei_theap *th);

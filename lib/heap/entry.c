@@ -30,7 +30,8 @@ void lodei_foreign_counted(void)
 
 /* ---- tracing ---- */
 
-/* Does this thread's tracer want to know? If so the thread counts as inside it until trace_leave(). */
+/* Does this thread's tracer want to know? If so the thread counts as inside it until trace_leave().
+ */
 static struct lodei_thread *trace_enter(void)
 {
     struct lodei_thread *thread = lodei_thread_peek();
@@ -100,8 +101,8 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int 
 void *lodei_malloc_slow(size_t bytes)
 {
     int zero;
-    /* Entered by a tail call, so this is the caller of malloc: never start a thread from inside libc,
-     * which may hold locks that starting one needs. */
+    /* Entered by a tail call, so this is the caller of malloc: never start a thread from inside
+     * libc, which may hold locks that starting one needs. */
     if (lode_unlikely(lodei_purge_thread_wanted()) &&
         !lodei_process_in_libc(__builtin_return_address(0)))
         lodei_purge_thread_launch();

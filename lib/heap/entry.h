@@ -10,7 +10,8 @@ LODE_EXPORT void *lodei_aligned(size_t align, size_t bytes);
 
 /*
  * What to do with pointers that are not ours: set by the shim, which knows how to find glibc's own
- * malloc. Each returns 1 when it took care of the pointer. All NULL: every foreign pointer is a fault.
+ * malloc. Each returns 1 when it took care of the pointer. All NULL: every foreign pointer is a
+ * fault.
  */
 struct lodei_foreign {
     int (*free)(void *p);

@@ -59,8 +59,8 @@ LODE_INLINE void lodei_multiply(uint32_t *a, const uint32_t *b)
 }
 
 /*
- * Push p if it is a block of a one-slice span of `th` itself, starts where a block starts, and does not
- * look freed already. Everything else, NULL included, is the slow path's.
+ * Push p if it is a block of a one-slice span of `th` itself, starts where a block starts, and does
+ * not look freed already. Everything else, NULL included, is the slow path's.
  */
 LODE_INLINE LODE_NO_ASAN void lodei_free_fast(struct lodei_theap *th, void *p)
 {
@@ -68,8 +68,8 @@ LODE_INLINE LODE_NO_ASAN void lodei_free_fast(struct lodei_theap *th, void *p)
     size_t slice = ((uintptr_t)p - (uintptr_t)base) >> LODEI_SLICE_LOG2;
     if (lode_unlikely(slice >= th->slice_count))
         goto slow;
-    /* A concurrent writer is a thread that purges: it writes nobody's bin here, or the same one again;
-     * both are right for a live block. */
+    /* A concurrent writer is a thread that purges: it writes nobody's bin here, or the same one
+     * again; both are right for a live block. */
     struct lodei_bin **table = (struct lodei_bin **)(void *)(base + LODEI_TABLE_OFFSET);
     struct lodei_bin *bin = __atomic_load_n(&table[slice], __ATOMIC_RELAXED);
     if (lode_unlikely(bin->owner != th))

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns what happens around fork. The handlers (registered by the shim before a second thread can
- * exist) take every lock in rank order, so that the child finds every structure at rest. In the child
- * the other threads are gone: their theaps become orphans whose private lists are never read again,
- * since a vanished thread may have stood in the middle of a fast path; frees into their spans work.
+ * exist) take every lock in rank order, so that the child finds every structure at rest. In the
+ * child the other threads are gone: their theaps become orphans whose private lists are never read
+ * again, since a vanished thread may have stood in the middle of a fast path; frees into their
+ * spans work.
  *
  * A child made by a raw clone ran no handler. Its first long wait for a lock finds that out
- * (lodei_lock_orphaned) and repairs: every lock is freed. What a vanished thread was changing under a
- * lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is lost.
+ * (lodei_lock_orphaned) and repairs: every lock is freed. What a vanished thread was changing under
+ * a lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is
+ * lost.
  */
 #include "heap/fork.h"
 
@@ -18,7 +20,8 @@
 #include "heap/span.h"
 #include "heap/trace.h"
 
-/* Every heap lock and theap lock, in registry order; registry_lock is held or there is one thread. */
+/* Every heap lock and theap lock, in registry order; registry_lock is held or there is one thread.
+ */
 static void each_lock(void (*act)(struct lodei_lock *))
 {
     struct lodei_state *s = &lodei_state;
@@ -84,7 +87,8 @@ void lodei_fork_child(void)
         lodei_state.tracer->fork_child();
 }
 
-/* A theap found locked in a raw child: somebody stood in the middle of it. Its lists are left alone. */
+/* A theap found locked in a raw child: somebody stood in the middle of it. Its lists are left
+ * alone. */
 static void abandon_locked(void)
 {
     struct lodei_state *s = &lodei_state;

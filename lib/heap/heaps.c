@@ -2,11 +2,12 @@
 /*
  * Owns the heaps, their thread heaps (theaps) and the threads' records.
  *
- * A heap knows all its theaps; a thread finds its part of a heap in its own table, where a row is valid
- * only while its generation is the heap's. So a heap can be destroyed while threads that used it sleep.
+ * A heap knows all its theaps; a thread finds its part of a heap in its own table, where a row is
+ * valid only while its generation is the heap's. So a heap can be destroyed while threads that used
+ * it sleep.
  *
- * registry_lock guards the lists of heaps and threads; heap->lock a heap's lists of theaps, orphans and
- * large blocks and who a theap's thread is.
+ * registry_lock guards the lists of heaps and threads; heap->lock a heap's lists of theaps, orphans
+ * and large blocks and who a theap's thread is.
  */
 #include "heap/heaps.h"
 
@@ -28,8 +29,8 @@ __extension__ static struct lodei_theap empty_theap = {
     .bins = {{.head = &no_block}},
 };
 
-_Thread_local struct lodei_theap *lode_theap_self
-    __attribute__((tls_model("initial-exec"))) = &empty_theap;
+_Thread_local struct lodei_theap *lode_theap_self __attribute__((tls_model("initial-exec"))) =
+    &empty_theap;
 static _Thread_local struct lodei_thread *thread_self __attribute__((tls_model("initial-exec")));
 /* How often this thread's end was announced; from END_ROUNDS on it keeps nothing any more. */
 static _Thread_local int thread_ended __attribute__((tls_model("initial-exec")));
@@ -45,8 +46,8 @@ void (*lodei_thread_started)(void);
 void lodei_theap_refresh(struct lodei_theap *th)
 {
     /* acquire: pairs with the release in open_segment() */
-    th->slice_count = __atomic_load_n(&lodei_state.segments_opened, __ATOMIC_ACQUIRE) *
-                      LODEI_SEGMENT_SLICES;
+    th->slice_count =
+        __atomic_load_n(&lodei_state.segments_opened, __ATOMIC_ACQUIRE) * LODEI_SEGMENT_SLICES;
 }
 
 static void bins_reset(struct lodei_theap *th)
@@ -259,8 +260,8 @@ static struct lodei_part *part_slot(struct lodei_part *parts, uint32_t log2,
 #define PARTS_LOG2_FIRST 6
 
 /*
- * Make room for one more row. The table stays with the thread's record when the record is reused; an
- * outgrown one is lost, which over all growth is less than the last one's size.
+ * Make room for one more row. The table stays with the thread's record when the record is reused;
+ * an outgrown one is lost, which over all growth is less than the last one's size.
  */
 static int parts_grow(struct lodei_thread *thread)
 {

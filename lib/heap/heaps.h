@@ -26,7 +26,8 @@ void lodei_theap_refresh(struct lodei_theap *th);
 /* What malloc() of this thread uses from here on: `th`, or its twin under a tracer. */
 void lodei_theap_select(struct lodei_theap *th);
 
-/* The thread ends: its theaps become orphans. Called by the shim's thread destructor, and by itself. */
+/* The thread ends: its theaps become orphans. Called by the shim's thread destructor, and by
+ * itself. */
 LODE_EXPORT void lodei_thread_finish(void);
 
 /* In a forked child: every other thread's theaps become orphans whose bins nobody may read. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large blocks: over 256 KiB, or aligned beyond a slice. Each has slices of its own; only the first is
- * marked, so allocating and freeing cost the same at any size. Usable bytes are whole OS pages.
+ * Large blocks: over 256 KiB, or aligned beyond a slice. Each has slices of its own; only the first
+ * is marked, so allocating and freeing cost the same at any size. Usable bytes are whole OS pages.
  *
- * Growing tries, in this order: slices it has already; the free slices behind it; moving its pages to a
- * longer run by mremap, which copies page tables instead of bytes and leaves zero pages behind without
- * ever unmapping (MREMAP_DONTUNMAP), so no other thread's mmap can slip into the reservation.
+ * Growing tries, in this order: slices it has already; the free slices behind it; moving its pages
+ * to a longer run by mremap, which copies page tables instead of bytes and leaves zero pages behind
+ * without ever unmapping (MREMAP_DONTUNMAP), so no other thread's mmap can slip into the
+ * reservation.
  *
  * heap->lock guards the heap's list and the state of its large spans.
  */
@@ -22,9 +23,9 @@
 #define ALIGN_FROM_SLICES 64
 #define ALIGN_SLICES      32
 /* Below this, copying is cheaper than a mapping of its own. */
-#define MOVE_MIN_BYTES    ((size_t)512 * 1024)
+#define MOVE_MIN_BYTES ((size_t)512 * 1024)
 /* Each moved block costs up to two mappings; the kernel's default limit is 65,530 a process. */
-#define MOVED_MAX         4096
+#define MOVED_MAX 4096
 
 static size_t slices_of(size_t bytes)
 {

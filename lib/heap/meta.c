@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns lodei_state: makes the reservation and lays it out (picture in types.h), and hands out storage
- * for the heap's own structures. Storage is type-stable: what was once a theap is only ever reused as a
- * theap, so a stale pointer to one reads a theap. meta_lock guards all of it.
+ * Owns lodei_state: makes the reservation and lays it out (picture in types.h), and hands out
+ * storage for the heap's own structures. Storage is type-stable: what was once a theap is only ever
+ * reused as a theap, so a stale pointer to one reads a theap. meta_lock guards all of it.
  */
 #include "heap/meta.h"
 
@@ -23,10 +23,12 @@ struct lodei_state lodei_state = {
     .registry_lock = LODEI_LOCK_INIT(LODEI_RANK_REGISTRY),
 };
 
-#define RESERVE_MIN    ((size_t)64 << 20)
-#define ARENA_MAX      ((size_t)1 << 30)
-#define ARENA_MIN      ((size_t)2 << 20)
-#define COMMIT_STEP    ((size_t)64 << 10)
+#define RESERVE_MIN ((size_t)8 << 20)
+#define ARENA_MAX   ((size_t)1 << 30)
+#define ARENA_MIN   ((size_t)1 << 20)
+/* The base is aligned to a quarter of a small reservation, and to 16 MiB of others. */
+#define BASE_ALIGN_SHARE 4
+#define COMMIT_STEP      ((size_t)64 << 10)
 
 static struct lodei_lock init_lock = LODEI_LOCK_INIT(LODEI_RANK_REGISTRY);
 
@@ -52,7 +54,7 @@ static size_t lay_out(size_t bytes)
     struct lodei_state *s = &lodei_state;
     s->reserved_bytes = bytes;
     s->slice_count = bytes / LODEI_SLICE_BYTES;
-    s->segment_count = bytes / LODEI_SEGMENT_BYTES;
+    s->segment_count = (bytes + LODEI_SEGMENT_BYTES - 1) / LODEI_SEGMENT_BYTES;
     size_t at = lodei_round_up(LODEI_TABLE_OFFSET + s->slice_count * sizeof(void *), 65536);
     s->segments = (struct lodei_segment *)(s->base + at);
     at = lodei_round_up(at + s->segment_count * sizeof(struct lodei_segment), 65536);
@@ -81,7 +83,7 @@ static int reserve(void)
 {
     struct lodei_state *s = &lodei_state;
     for (size_t bytes = first_try_bytes(); bytes >= RESERVE_MIN; bytes /= 2) {
-        s->base = lodei_vm_reserve(bytes, LODEI_SEGMENT_BYTES);
+        s->base = lodei_vm_reserve(bytes, lodei_min(bytes, LODEI_SEGMENT_BYTES) / BASE_ALIGN_SHARE);
         if (s->base == NULL)
             continue;
         lay_out(bytes);

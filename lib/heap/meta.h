@@ -15,8 +15,9 @@ int lodei_init(void);
 void *lodei_meta_alloc(size_t bytes);
 
 /*
- * Type-stable storage; NULL when out of memory. The first time it is zeroed; reused, a theap and a heap
- * are as they were left (their locks and generations stay valid), a thread is zeroed but keeps its table of parts.
+ * Type-stable storage; NULL when out of memory. The first time it is zeroed; reused, a theap and a
+ * heap are as they were left (their locks and generations stay valid), a thread is zeroed but keeps
+ * its table of parts.
  */
 struct lodei_theap *lodei_meta_theap_new(void);
 void lodei_meta_theap_free(struct lodei_theap *th);

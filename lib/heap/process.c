@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the ties to the process: a constructor that reads the options, registers fork and exit handlers
- * before a second thread can exist, and arranges for threads' ends.
+ * Owns the ties to the process: a constructor that reads the options, registers fork and exit
+ * handlers before a second thread can exist, and arranges for threads' ends.
  *
  * pthread functions live in libc since glibc 2.34 and in libpthread before, where a program without
  * threads does not load it: they are looked up by name, and again at each new thread until found.
@@ -26,7 +26,7 @@
 #include "heap/heaps.h"
 #include "heap/meta.h"
 #include "heap/purge.h"
-#include "heap/report.h"
+#include "heap/statsfile.h"
 #include "heap/trace.h"
 #include "os/elf.h"
 
@@ -128,7 +128,7 @@ static void at_exit(void *arg)
         return;
     if (lodei_state.tracer != NULL)
         lodei_state.tracer->at_exit();
-    lodei_report_at_exit();
+    lodei_statsfile_at_exit();
 }
 
 /* getenv() reads `environ`, which other constructors may have changed or not yet set. */

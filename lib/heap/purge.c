@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the decision when to give pages back. What has been unused for purge_delay_ms goes, in steps of
- * purge_budget_us: free slices first, then pages inside spans that hold no live block.
+ * Owns the decision when to give pages back. What has been unused for purge_delay_ms goes, in steps
+ * of purge_budget_us: free slices first, then pages inside spans that hold no live block.
  *
  *   inline  a thread on its slow path does a step, one thread at a time, at most every STEP_MS
  *   thread  a thread of ours does; started with the process
  *   auto    as inline until THREAD_DIRTY_SLICES are dirty, then a thread is started
  *   off     only lode_purge() and malloc_trim() do
  *
- * The purge thread polls while anything is due and sleeps on a futex otherwise; a slow path that finds
- * it asleep wakes it. No lock is held during madvise(). Theap storage is type-stable, so a step works on
- * a snapshot of theaps: one destroyed meanwhile has empty lists.
+ * The purge thread polls while anything is due and sleeps on a futex otherwise; a slow path that
+ * finds it asleep wakes it. No lock is held during madvise(). Theap storage is type-stable, so a
+ * step works on a snapshot of theaps: one destroyed meanwhile has empty lists.
  */
 #include "heap/purge.h"
 
@@ -32,8 +32,8 @@
 #define STEP_MS             50
 #define THREAD_DIRTY_SLICES 128 /* 8 MiB */
 /* The thread's steps may be longer: it holds nobody up. */
-#define THREAD_BUDGET_US    5000
-#define SNAPSHOT            128
+#define THREAD_BUDGET_US 5000
+#define SNAPSHOT         128
 
 static _Atomic uint64_t next_step_ms;
 static _Atomic uint32_t thread_state; /* enum below; also the futex the thread sleeps on */
@@ -169,9 +169,9 @@ void lodei_theap_tick(struct lodei_theap *th)
         return;
     uint64_t due = atomic_load_explicit(&next_step_ms, memory_order_relaxed);
     /* relaxed: only decides which thread does the step */
-    if (now < due || !atomic_compare_exchange_strong_explicit(
-                         &next_step_ms, &due, now + STEP_MS, memory_order_relaxed,
-                         memory_order_relaxed))
+    if (now < due ||
+        !atomic_compare_exchange_strong_explicit(&next_step_ms, &due, now + STEP_MS,
+                                                 memory_order_relaxed, memory_order_relaxed))
         return;
     int left;
     lodei_purge_step(lodei_conf.purge_delay_ms, lodei_conf.purge_budget_us, &left);

@@ -7,19 +7,19 @@
 #include <stdint.h>
 
 /*
- * One step over all heaps: pages unused for `age_ms`, for at most `budget_us`. Returns the bytes given
- * back; *ret_left tells whether more will fall due. No lock is held during system calls.
+ * One step over all heaps: pages unused for `age_ms`, for at most `budget_us`. Returns the bytes
+ * given back; *ret_left tells whether more will fall due. No lock is held during system calls.
  */
 size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 
 /*
- * purge=thread and auto: how to start a thread; set by the shim. It runs lodei_purge_thread_main() and
- * returns 0, or -errno.
+ * purge=thread and auto: how to start a thread; set by the shim. It runs lodei_purge_thread_main()
+ * and returns 0, or -errno.
  */
 extern int (*lodei_purge_thread_start)(void);
 void lodei_purge_thread_main(void);
-/* Is it wanted (mode and dirty memory say so) and not running? Then the caller, who holds no lock and
- * is not inside libc, may call lodei_purge_thread_launch(). */
+/* Is it wanted (mode and dirty memory say so) and not running? Then the caller, who holds no lock
+ * and is not inside libc, may call lodei_purge_thread_launch(). */
 int lodei_purge_thread_wanted(void);
 void lodei_purge_thread_launch(void);
 /* In a forked child: it is gone. */

@@ -8,8 +8,8 @@ struct lodei_class lodei_classes[LODEI_CLASS_COUNT];
 #define LIST_BYTES_MEDIUM ((size_t)64 * 1024)
 #define LIST_BLOCKS_MAX   ((size_t)256)
 /* A span of blocks over 8 KiB holds at least this many, and wastes at most 1/32 of itself. */
-#define SPAN_BLOCKS_MIN   4
-#define SPAN_WASTE_SHARE  32
+#define SPAN_BLOCKS_MIN  4
+#define SPAN_WASTE_SHARE 32
 
 static size_t block_bytes_of(unsigned class)
 {

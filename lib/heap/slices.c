@@ -7,9 +7,9 @@
  *      1     0    reads as zero, no page behind it
  *      1     1    old contents; kept for reuse until it has been free for purge_delay_ms
  *
- * Reuse beats fresh memory, since a page fault costs more than anything else here: dirty runs first,
- * lowest address first so that the heap stays dense; then any run; then a new segment. A run longer
- * than a segment takes whole segments.
+ * Reuse beats fresh memory, since a page fault costs more than anything else here: dirty runs
+ * first, lowest address first so that the heap stays dense; then any run; then a new segment. A run
+ * longer than a segment takes whole segments.
  *
  * slices_lock guards everything. madvise() runs without it: the slices being purged are marked as
  * handed out meanwhile. mprotect() runs under it, once per COMMIT_SLICES at least.
@@ -24,9 +24,9 @@
 /* Commit at least 2 MiB at once, and an eighth of what is committed already, to 64 MiB. */
 #define COMMIT_SLICES 32
 /* The longest run given back by one system call: 4 MiB. */
-#define PURGE_SLICES  64
+#define PURGE_SLICES 64
 
-#define SEG_SLICES    LODEI_SEGMENT_SLICES
+#define SEG_SLICES LODEI_SEGMENT_SLICES
 
 static struct lodei_segment *segment_at(size_t index)
 {
@@ -65,8 +65,9 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
     struct lodei_segment *seg = segment_at(index);
     size_t first = index * SEG_SLICES;
     size_t head = first < s->head_slices ? s->head_slices - first : 0;
-    lodei_bitmap_put(seg->free, head, SEG_SLICES - head, 1);
-    seg->free_count = seg->longest = (uint32_t)(SEG_SLICES - head);
+    size_t end = lodei_min(SEG_SLICES, s->slice_count - first);
+    lodei_bitmap_put(seg->free, head, end - head, 1);
+    seg->free_count = seg->longest = (uint32_t)(end - head);
     seg->kind = (uint8_t)kind;
     seg->in_use = 1;
     seg->committed = (uint32_t)head;
@@ -86,7 +87,8 @@ static int commit(struct lodei_segment *seg, size_t at, size_t count)
         return 0;
     char *start = lodei_slice_start((size_t)(seg - s->segments) * SEG_SLICES);
     size_t step = lodei_max(COMMIT_SLICES, s->committed_slices / 8);
-    size_t want = lodei_min(lodei_round_up(end, COMMIT_SLICES) + step - COMMIT_SLICES, SEG_SLICES);
+    size_t limit = lodei_min(SEG_SLICES, s->slice_count - (size_t)(seg - s->segments) * SEG_SLICES);
+    size_t want = lodei_min(lodei_round_up(end, COMMIT_SLICES) + step - COMMIT_SLICES, limit);
     char *from = start + seg->committed * LODEI_SLICE_BYTES;
     if (lodei_vm_commit(from, (want - seg->committed) * LODEI_SLICE_BYTES) != 0) {
         want = end;
@@ -178,11 +180,11 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
         }
         if (seg->kind != kind || have < count || (!dirty && seg->longest < count))
             continue;
-        size_t longest, bias = i * SEG_SLICES;
+        size_t longest, bias = ((uintptr_t)s->base >> LODEI_SLICE_LOG2) + i * SEG_SLICES;
         size_t at = lodei_bitmap_find_run(dirty ? seg->dirty : seg->free, SEG_SLICES, count, align,
                                           bias, &longest);
         if (at < SEG_SLICES)
-            return bias + at;
+            return i * SEG_SLICES + at;
         if (!dirty)
             seg->longest = (uint32_t)longest;
     }
@@ -200,7 +202,8 @@ static size_t find_whole(enum lode_kind kind, size_t count, size_t align)
         size_t first = i * SEG_SLICES;
         if (i < s->segments_opened && segment_at(i)->free_count != SEG_SLICES)
             continue;
-        if (lodei_round_up((uintptr_t)lodei_slice_start(first), align_segments * LODEI_SEGMENT_BYTES) !=
+        if (lodei_round_up((uintptr_t)lodei_slice_start(first),
+                           align_segments * LODEI_SEGMENT_BYTES) !=
             (uintptr_t)lodei_slice_start(first))
             continue;
         if (first >= s->head_slices && run_is_free(kind, first, count))

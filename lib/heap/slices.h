@@ -23,9 +23,9 @@ void lodei_slices_free(size_t first, size_t count, int moved);
 void lodei_slices_free_clean(size_t first, size_t count);
 
 /*
- * Give dirty slices back to the kernel that were freed at least `age_ms` ago, for at most `budget_us`.
- * No lock is held during the system calls. Returns the bytes given back; *ret_left tells whether
- * dirty slices remain.
+ * Give dirty slices back to the kernel that were freed at least `age_ms` ago, for at most
+ * `budget_us`. No lock is held during the system calls. Returns the bytes given back; *ret_left
+ * tells whether dirty slices remain.
  */
 size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the spans of blocks of a thread heap: their free lists, their carving, their end. All of it is
- * guarded by theap->lock, taken once per list of blocks, not per block.
+ * Owns the spans of blocks of a thread heap: their free lists, their carving, their end. All of it
+ * is guarded by theap->lock, taken once per list of blocks, not per block.
  *
- * A span stands on its shelf's `partial` list while it has free, dormant or uncarved blocks. Refilling
- * takes from the front; a span is put at the front when it gets its first block back, and moved to the
- * back when more than three quarters of it are free, so that dense spans are filled up and sparse ones
- * have a chance to empty.
+ * A span stands on its shelf's `partial` list while it has free, dormant or uncarved blocks.
+ * Refilling takes from the front; a span is put at the front when it gets its first block back, and
+ * moved to the back when more than three quarters of it are free, so that dense spans are filled up
+ * and sparse ones have a chance to empty.
  *
- * Blocks are carved in address order, an OS page's worth at a time, so that memory nobody asked for is
- * not touched. A block of a page or more is never linked when carved but handed out directly: it keeps
- * what is known about being zero.
+ * Blocks are carved in address order, an OS page's worth at a time, so that memory nobody asked for
+ * is not touched. A block of a page or more is never linked when carved but handed out directly: it
+ * keeps what is known about being zero.
  */
 #include "heap/span.h"
 
@@ -77,7 +77,7 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     span->block_bytes = k->block_bytes;
     span->slices = k->slices;
     span->heap = th->heap;
-    span->class = (uint8_t)class;
+    span->class = (uint8_t) class;
     span->was_dirty = dirty > 0;
     span->purged = 0;
     span->purging = span->moved = 0;
@@ -164,9 +164,9 @@ static int purged_elsewhere(struct lodei_span *span, uint32_t index, size_t firs
 }
 
 /*
- * Wake the blocks over the lowest purged page, with all their pages. Blocks before them lie over lower
- * pages only, so none of those is dormant; blocks behind them that share their last page wake too,
- * unless they reach into a page that stays purged.
+ * Wake the blocks over the lowest purged page, with all their pages. Blocks before them lie over
+ * lower pages only, so none of those is dormant; blocks behind them that share their last page wake
+ * too, unless they reach into a page that stays purged.
  */
 static void span_wake(struct lodei_span *span)
 {
@@ -407,8 +407,8 @@ static LODE_NO_ASAN void count_free_bytes(struct lodei_span *span, uint16_t *fre
 
 /*
  * Mark every page of which each byte is in a free or dormant block, or behind the last block, as
- * purged. Pages behind `carved` are left alone: in a fresh span nothing is there, and in a reused one
- * the next carving wants them. Returns how many were marked.
+ * purged. Pages behind `carved` are left alone: in a fresh span nothing is there, and in a reused
+ * one the next carving wants them. Returns how many were marked.
  */
 static size_t mark_free_pages(struct lodei_span *span, uint64_t *marked)
 {
@@ -425,8 +425,9 @@ static size_t mark_free_pages(struct lodei_span *span, uint64_t *marked)
         uint32_t first = (uint32_t)(at / span->block_bytes);
         uint32_t last = (uint32_t)((at + lodei_page_bytes - 1) / span->block_bytes);
         if (span->dormant > 0 && lodei_span_is_dormant(span, first))
-            covered += (lodei_min((first + 1) * (size_t)span->block_bytes, at + lodei_page_bytes) -
-                        at) / 16;
+            covered +=
+                (lodei_min((first + 1) * (size_t)span->block_bytes, at + lodei_page_bytes) - at) /
+                16;
         if (span->dormant > 0 && last != first && last < span->carved &&
             lodei_span_is_dormant(span, last))
             covered += (at + lodei_page_bytes - last * (size_t)span->block_bytes) / 16;
@@ -445,7 +446,8 @@ static LODE_NO_ASAN void unlink_dormant(struct lodei_span *span)
     uint32_t count = 0;
     for (struct lodei_block *b = span->free; b != lodei_state.nil; b = next) {
         next = b->next;
-        uint32_t index = (uint32_t)((size_t)((char *)b - lodei_span_start(span)) / span->block_bytes);
+        uint32_t index =
+            (uint32_t)((size_t)((char *)b - lodei_span_start(span)) / span->block_bytes);
         if (lodei_span_is_dormant(span, index)) {
             span->dormant++;
             continue;
@@ -465,7 +467,8 @@ static size_t purge_marked(struct lodei_span *span, const uint64_t *marked)
     while ((from = lodei_bitmap_next(marked, pages, from, 1)) < pages) {
         size_t end = lodei_bitmap_next(marked, pages, from, 0);
         size_t bytes = (end - from) << lodei_page_log2;
-        /* A failure (pages locked in memory) leaves old contents: as if carved from a dirty slice. */
+        /* A failure (pages locked in memory) leaves old contents: as if carved from a dirty slice.
+         */
         if (lodei_vm_purge(lodei_span_start(span) + (from << lodei_page_log2), bytes) == 0)
             done += bytes;
         atomic_fetch_add_explicit(&lodei_state.purge_calls, 1, memory_order_relaxed);
@@ -482,7 +485,9 @@ static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
     if ((size_t)span->free_count * span->block_bytes < lodei_page_bytes ||
         mark_free_pages(span, marked) == 0)
         return 0;
-    table_set(span, lodei_state.no_bin); /* a double free of a dormant block is found on the slow path only */
+    table_set(
+        span,
+        lodei_state.no_bin); /* a double free of a dormant block is found on the slow path only */
     for (size_t p = 0; p < span->slices * pages_per_slice(); p++)
         if (lodei_bitmap_get(marked, p))
             page_set_purged(span, p, 1);

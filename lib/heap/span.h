@@ -13,8 +13,8 @@ struct lodei_span *lodei_span_of(size_t slice);
  * more, one directly.
  *
  * @ret_zero  Set to 1 when a directly returned block reads as zero.
- * Returns    the block; or NULL with the head filled; or NULL with the head still empty: out of memory.
- * Locks      takes th->lock. Owner thread only.
+ * Returns    the block; or NULL with the head filled; or NULL with the head still empty: out of
+ * memory. Locks      takes th->lock. Owner thread only.
  */
 void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero);
 
@@ -30,11 +30,12 @@ void lodei_theap_drain_locked(struct lodei_theap *th);
 int lodei_theap_drop_spans_locked(struct lodei_theap *th);
 
 /*
- * Give pages of `th` that hold no live block back, in spans that had blocks returned at least `age_ms`
- * ago, for at most `budget_us`. Takes and drops th->lock; no lock is held during system calls.
- * Returns the bytes given back; *ret_left: more remains to be looked at later.
+ * Give pages of `th` that hold no live block back, in spans that had blocks returned at least
+ * `age_ms` ago, for at most `budget_us`. Takes and drops th->lock; no lock is held during system
+ * calls. Returns the bytes given back; *ret_left: more remains to be looked at later.
  */
-size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us, int *ret_left);
+size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us,
+                         int *ret_left);
 
 /* Pages of slice `i` of the span that are given back, as bits. */
 LODE_INLINE uint16_t *lodei_span_purged(struct lodei_span *span, size_t i)
@@ -46,7 +47,8 @@ LODE_INLINE uint16_t *lodei_span_purged(struct lodei_span *span, size_t i)
 int lodei_span_is_dormant(struct lodei_span *span, uint32_t index);
 
 #if LODE_CHECKS >= 2
-/* Verify the invariants of types.h on the spans of one class, another one each call; th->lock held. */
+/* Verify the invariants of types.h on the spans of one class, another one each call; th->lock held.
+ */
 void lodei_theap_verify(struct lodei_theap *th);
 #else
 #define lodei_theap_verify(th) ((void)0)

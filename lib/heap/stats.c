@@ -22,8 +22,8 @@ static void add_span(struct lode_stats *s, struct lodei_span *span)
     for (size_t i = 0; span->dormant > 0 && i < span->slices; i++)
         purged += (size_t)__builtin_popcount(*lodei_span_purged(span, i)) << lodei_page_log2;
     if (!span->was_dirty)
-        untouched = bytes - lodei_round_up((size_t)span->carved * span->block_bytes,
-                                           lodei_page_bytes);
+        untouched =
+            bytes - lodei_round_up((size_t)span->carved * span->block_bytes, lodei_page_bytes);
     s->spans++;
     s->in_use_bytes += used;
     s->live_blocks += span->used;
@@ -50,8 +50,8 @@ static __attribute__((no_sanitize("thread"))) void add_theap(struct lode_stats *
     for (unsigned c = 0; c < LODEI_CLASS_COUNT; c++) {
         waiting(s, c, th->shelves[c].inbox_count);
         if (!th->lost)
-            waiting(s, c, (uint64_t)(th->bins[c].capacity - th->bins[c].room +
-                                     th->bins[c].spare_count));
+            waiting(s, c,
+                    (uint64_t)(th->bins[c].capacity - th->bins[c].room + th->bins[c].spare_count));
     }
     for (unsigned i = 0; i < LODEI_OUTBOX_SLOTS && !th->lost; i++)
         if (th->outboxes[i].owner != NULL)
@@ -88,8 +88,8 @@ static void add_process(struct lode_stats *s)
     for (size_t i = st->head_slices / LODEI_SEGMENT_SLICES; i < st->segments_opened; i++) {
         struct lodei_segment *seg = &st->segments[i];
         size_t at, head = i * LODEI_SEGMENT_SLICES < st->head_slices
-                                  ? st->head_slices % LODEI_SEGMENT_SLICES
-                                  : 0;
+                              ? st->head_slices % LODEI_SEGMENT_SLICES
+                              : 0;
         for (at = head; at < seg->committed; at++) {
             if (!lodei_bitmap_get(seg->free, at) || lodei_bitmap_get(seg->dirty, at))
                 continue;

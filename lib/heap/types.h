@@ -3,14 +3,15 @@
  * Every structure of the heaps and every invariant they keep. Read this before any other file here.
  *
  * ## The reservation
- * One run of addresses, reserved at the first allocation, holds everything. `base` is 64 MiB aligned.
+ * One run of addresses, reserved at the first allocation, holds everything. `base` is 2 MiB aligned
+ * at least. A small reservation (RLIMIT_AS) may be less than one segment.
  *
- *     base                                                                        base + reserved
- *     | nil | slice table | segments | meta arena | spans | ......... segments of slices ......... |
- *     '---------------- head: whole segments, never handed out ---'
+ *     base                                                                  base + reserved
+ *     | nil | slice table | segments | meta arena | spans | ...... segments of slices ...... |
+ *     '---------------- head: never handed out -----------'
  *
- *  - nil          16 bytes that end every free list; its check word is never right (see Free blocks).
- *                 Read as a bin it belongs to nobody: what the slice table says of all other slices.
+ *  - nil          16 bytes that end every free list; its check word is never right (see below).
+ *                 Read as a bin it belongs to nobody: what the slice table says of other slices.
  *  - slice table  for each slice the bin of the span in it, where the fast free may use it.
  *  - segments     struct lodei_segment per 64 MiB: which slices are free, which of those are dirty.
  *  - meta arena   thread heaps, heaps, threads: type-stable storage, reused but never unmapped.
@@ -21,10 +22,10 @@
  * through p. No header stands inside user memory.
  *
  * ## Slices, spans, blocks
- * A slice is 64 KiB. A span is 1 to 64 slices cut into blocks of one size class, or as many slices as
- * one large block needs. The span's first lodei_span speaks for it; the others know how far back the
- * first is. Block i of a span starts at start + i * block_bytes: spans are slice-aligned, so a class
- * that is a multiple of 2^k has 2^k-aligned blocks (k <= 16).
+ * A slice is 64 KiB. A span is 1 to 64 slices cut into blocks of one size class, or as many slices
+ * as one large block needs. The span's first lodei_span speaks for it; the others know how far back
+ * the first is. Block i of a span starts at start + i * block_bytes: spans are slice-aligned, so a
+ * class that is a multiple of 2^k has 2^k-aligned blocks (k <= 16).
  *
  * ## Free blocks
  * The first two words of every free block, wherever it waits, are
@@ -32,31 +33,32 @@
  *     word 0: next            the next free block of its list; nil at the end
  *     word 1: (next + block) ^ key
  *
- * `key` is secret and per process, its top 16 bits never zero, while next + block < 2^48: so the top
- * 16 bits of word 1 of every free block are those of the key. Allocation verifies both words (a link
- * overwritten after free is found before the block is handed out) and clears word 1; free looks at the
- * top 16 bits alone, and only if they match, off the fast path, at both words in full: a block freed
- * twice is found wherever it waits. The method is ours; storing a check beside the link, and the
- * double-free key of glibc's tcache, are its ancestors.
+ * `key` is secret and per process, its top 16 bits never zero, while next + block < 2^48: so the
+ * top 16 bits of word 1 of every free block are those of the key. Allocation verifies both words (a
+ * link overwritten after free is found before the block is handed out) and clears word 1; free
+ * looks at the top 16 bits alone, and only if they match, off the fast path, at both words in full:
+ * a block freed twice is found wherever it waits. The method is ours; storing a check beside the
+ * link, and the double-free key of glibc's tcache, are its ancestors.
  *
  * ## Where a free block waits
  *   1. bin->head: LIFO, private to the thread that owns the thread heap; no lock, no atomic.
- *   2. bin->spare: the previous full list, older than all of head. A full head becomes the spare, and
- *      the old spare, the oldest blocks there are, goes back to its spans.
+ *   2. bin->spare: the previous full list, older than all of head. A full head becomes the spare
+ *      and the old spare, the oldest blocks there are, goes back to its spans.
  *   3. outbox of another thread's thread heap of the same heap: freed there, not yet delivered.
  *   4. shelf->inbox: delivered; the owner takes the whole list as its next head.
  *   5. span->free: counted down from span->used. At zero the span is free.
  *   6. dormant: no words at all; a page it overlaps is purged (span->purged). It is on no list.
- * 1-4 count as `used` in the span. 4-6 are guarded by the owner's theap->lock, 1-3 belong to a thread.
+ * 1-4 count as `used` in the span. 4-6 are guarded by the owner's theap->lock, 1-3 belong to a
+ * thread.
  *
  * ## Thread heaps
- * A thread heap (theap) is one thread's part of one heap. Its spans are its own: only its thread puts
- * blocks on its bins. It outlives its thread: then it is an orphan and waits, lists and all, for the
- * next thread that needs a part of that heap.
+ * A thread heap (theap) is one thread's part of one heap. Its spans are its own: only its thread
+ * puts blocks on its bins. It outlives its thread: then it is an orphan and waits, lists and all,
+ * for the next thread that needs a part of that heap.
  *
- * The thread-local lode_theap_self names what malloc() uses: a real theap; the static empty one before
- * a thread has any; or, while a tracer is installed, the twin of a real one. Empty and twin have only
- * nil bins, so all three cases leave the fast path through the same branch.
+ * The thread-local lode_theap_self names what malloc() uses: a real theap; the static empty one
+ * before a thread has any; or, while a tracer is installed, the twin of a real one. Empty and twin
+ * have only nil bins, so all three cases leave the fast path through the same branch.
  */
 #ifndef LODEI_TYPES_H
 #define LODEI_TYPES_H
@@ -70,25 +72,27 @@
 #include "base/lock.h"
 #include "lode/heap.h"
 
-#define LODEI_SLICE_LOG2       16
-#define LODEI_SLICE_BYTES      ((size_t)1 << LODEI_SLICE_LOG2)
-#define LODEI_SEGMENT_LOG2     26
-#define LODEI_SEGMENT_BYTES    ((size_t)1 << LODEI_SEGMENT_LOG2)
-#define LODEI_SEGMENT_SLICES   (LODEI_SEGMENT_BYTES / LODEI_SLICE_BYTES)
+#define LODEI_SLICE_LOG2     16
+#define LODEI_SLICE_BYTES    ((size_t)1 << LODEI_SLICE_LOG2)
+#define LODEI_SEGMENT_LOG2   26
+#define LODEI_SEGMENT_BYTES  ((size_t)1 << LODEI_SEGMENT_LOG2)
+#define LODEI_SEGMENT_SLICES (LODEI_SEGMENT_BYTES / LODEI_SLICE_BYTES)
 
-/* Size classes: 16-byte steps to 128, then 8 a doubling to 256 KiB (at most 11.1 % waste above 128). */
-#define LODEI_MEDIUM_MAX       ((size_t)256 * 1024)
-#define LODEI_CLASS_COUNT      (8 + 8 * 11)
+/* Size classes: 16-byte steps to 128, then 8 a doubling to 256 KiB (at most 11.1 % waste above
+ * 128). */
+#define LODEI_MEDIUM_MAX  ((size_t)256 * 1024)
+#define LODEI_CLASS_COUNT (8 + 8 * 11)
 /* Sizes the fast path of malloc serves through theap->bin_of. */
-#define LODEI_TINY_MAX         ((size_t)1024)
-/* Classes whose spans are one slice: only these are in the slice table. 8 + 8 * 6 classes, to 8 KiB. */
-#define LODEI_SINGLE_CLASSES   (8 + 8 * 6)
-#define LODEI_SPAN_SLICES_MAX  64
-#define LODEI_OUTBOX_SLOTS     16
-#define LODEI_TAG_DEPTH        16
-#define LODEI_TICK_MS          64 /* unit of lodei_segment.freed_tick */
+#define LODEI_TINY_MAX ((size_t)1024)
+/* Classes whose spans are one slice: only these are in the slice table. 8 + 8 * 6 classes, to 8
+ * KiB. */
+#define LODEI_SINGLE_CLASSES  (8 + 8 * 6)
+#define LODEI_SPAN_SLICES_MAX 64
+#define LODEI_OUTBOX_SLOTS    16
+#define LODEI_TAG_DEPTH       16
+#define LODEI_TICK_MS         64 /* unit of lodei_segment.freed_tick */
 /* The slice table stands this far into the reservation, behind the nil block. */
-#define LODEI_TABLE_OFFSET     64
+#define LODEI_TABLE_OFFSET 64
 
 struct lodei_theap;
 struct lodei_thread;
@@ -104,13 +108,13 @@ struct lodei_bin {
     struct lodei_block *head;
     struct lodei_theap *owner; /* the theap this bin is in; what the fast free compares with */
     int32_t room;              /* capacity - blocks on head; below 0: overflow */
-    uint32_t reciprocal;       /* ceil(2^32 / block_bytes): offset * this, mod 2^32, is below this iff
-                                  offset is a multiple (Lemire, Kaser, Kurz 2019) */
+    uint32_t reciprocal; /* ceil(2^32 / block_bytes): offset * this, mod 2^32, is below this iff
+                            offset is a multiple (Lemire, Kaser, Kurz 2019) */
     struct lodei_block *spare;
     int32_t spare_count;
-    int32_t capacity;      /* target length of head; adapts between 8 and a limit by class */
-    int32_t flush_streak;  /* flushes since the last refill: a free-only phase wants short lists */
-    int32_t seen_room;     /* for the idle check: room and head at the last tick */
+    int32_t capacity;     /* target length of head; adapts between 8 and a limit by class */
+    int32_t flush_streak; /* flushes since the last refill: a free-only phase wants short lists */
+    int32_t seen_room;    /* for the idle check: room and head at the last tick */
     struct lodei_block *seen_head;
 };
 
@@ -131,7 +135,8 @@ struct lodei_outbox {
 };
 
 struct lodei_theap {
-    /* Read by the fast paths. `base` and `slice_count` are 0 in the empty theap: nothing is ours. */
+    /* Read by the fast paths. `base` and `slice_count` are 0 in the empty theap: nothing is ours.
+     */
     char *base;
     size_t slice_count; /* slices of the segments opened so far, as this theap last saw it */
     uintptr_t key;
@@ -140,15 +145,15 @@ struct lodei_theap {
     struct lodei_bin bins[LODEI_CLASS_COUNT]; /* a twin and the empty theap have only bins[0] */
 
     /* Belongs to the thread. */
-    struct lodei_thread *thread;  /* NULL: orphan. Written under heap->lock */
-    uint64_t tick_ms;             /* when this theap last looked after itself */
+    struct lodei_thread *thread; /* NULL: orphan. Written under heap->lock */
+    uint64_t tick_ms;            /* when this theap last looked after itself */
     struct lodei_outbox outboxes[LODEI_OUTBOX_SLOTS];
-    struct lodei_theap *twin;     /* made when a tracer is installed */
+    struct lodei_theap *twin; /* made when a tracer is installed */
 
     /* Guarded by `lock`. */
-    struct lodei_lock lock;       /* survives reuse: somebody may still be looking */
-    struct lodei_list spans;      /* every span, by span->all */
-    struct lodei_list purgeable;  /* spans that got blocks back, oldest first, by span->purge_link */
+    struct lodei_lock lock;      /* survives reuse: somebody may still be looking */
+    struct lodei_list spans;     /* every span, by span->all */
+    struct lodei_list purgeable; /* spans that got blocks back, oldest first, by span->purge_link */
     struct lodei_shelf shelves[LODEI_CLASS_COUNT];
 
     /* Written once. */
@@ -158,7 +163,7 @@ struct lodei_theap {
     struct lodei_list heap_link;   /* heap->theaps */
     struct lodei_list orphan_link; /* heap->orphans */
     struct lodei_theap *free_next;
-    int lost;      /* its thread vanished in a fork: its bins may be inconsistent and are never read */
+    int lost; /* its thread vanished in a fork: its bins may be inconsistent and are never read */
     int abandoned; /* vanished with its lock taken: nothing of it is ever touched again (fork.c) */
 };
 
@@ -171,30 +176,30 @@ enum lodei_span_state {
 
 struct lodei_span {
     /* Guarded by theap->lock (blocks) or heap->lock (large). */
-    struct lodei_theap *theap; /* NULL for large */
-    struct lodei_block *free;  /* returned blocks */
-    struct lodei_list link;    /* shelf->partial */
-    struct lodei_list all;     /* theap->spans, or heap->larges */
+    struct lodei_theap *theap;    /* NULL for large */
+    struct lodei_block *free;     /* returned blocks */
+    struct lodei_list link;       /* shelf->partial */
+    struct lodei_list all;        /* theap->spans, or heap->larges */
     struct lodei_list purge_link; /* theap->purgeable */
 
-    uint32_t used;        /* blocks live or waiting in places 1-4 */
-    uint32_t free_count;  /* length of `free` */
-    uint32_t dormant;     /* blocks that overlap a purged page */
-    uint32_t carved;      /* blocks below this index have been handed out at least once */
-    uint32_t capacity;    /* used + free_count + dormant + (capacity - carved) = capacity */
+    uint32_t used;       /* blocks live or waiting in places 1-4 */
+    uint32_t free_count; /* length of `free` */
+    uint32_t dormant;    /* blocks that overlap a purged page */
+    uint32_t carved;     /* blocks below this index have been handed out at least once */
+    uint32_t capacity;   /* used + free_count + dormant + (capacity - carved) = capacity */
     uint32_t block_bytes;
-    uint32_t slices;      /* of the whole span */
-    uint32_t queued_ms;   /* low half of the clock when it was put on theap->purgeable */
-    size_t large_bytes;   /* usable bytes of the large block */
+    uint32_t slices;    /* of the whole span */
+    uint32_t queued_ms; /* low half of the clock when it was put on theap->purgeable */
+    size_t large_bytes; /* usable bytes of the large block */
     struct lode_heap *heap;
 
-    uint32_t back;       /* slices back to the first of the span (state REST) */
-    uint16_t purged;     /* of this slice: bit per OS page given back; blocks over it are dormant */
+    uint32_t back;   /* slices back to the first of the span (state REST) */
+    uint16_t purged; /* of this slice: bit per OS page given back; blocks over it are dormant */
     uint8_t class;
     _Atomic uint8_t state; /* enum lodei_span_state; read without a lock to sort out a pointer */
-    uint8_t was_dirty;   /* memory not yet carved may hold old contents */
-    uint8_t purging;     /* pages are being given back with no lock held: the span must stay */
-    uint8_t moved;       /* large: stands on a mapping of lodei_vm_move() */
+    uint8_t was_dirty;     /* memory not yet carved may hold old contents */
+    uint8_t purging;       /* pages are being given back with no lock held: the span must stay */
+    uint8_t moved;         /* large: stands on a mapping of lodei_vm_move() */
 };
 
 _Static_assert(sizeof(struct lodei_span) <= 128, "one span descriptor, two cache lines");
@@ -204,9 +209,11 @@ _Static_assert(sizeof(struct lodei_span) <= 128, "one span descriptor, two cache
 struct lodei_segment {
     uint64_t free[LODEI_SEGMENT_SLICES / 64];  /* slices nobody uses */
     uint64_t dirty[LODEI_SEGMENT_SLICES / 64]; /* of those, the ones with pages behind them */
-    uint64_t moved[LODEI_SEGMENT_SLICES / 64]; /* on a mapping of lodei_vm_move(): renew, not purge */
+    uint64_t
+        moved[LODEI_SEGMENT_SLICES / 64]; /* on a mapping of lodei_vm_move(): renew, not purge */
     uint64_t touched[LODEI_SEGMENT_SLICES / 64]; /* handed out at least once */
-    uint16_t freed_tick[LODEI_SEGMENT_SLICES];   /* when a dirty slice was freed, LODEI_TICK_MS units */
+    uint16_t
+        freed_tick[LODEI_SEGMENT_SLICES]; /* when a dirty slice was freed, LODEI_TICK_MS units */
     uint32_t free_count;
     uint32_t dirty_count;
     uint32_t committed;  /* slices below this are readable and writable */
@@ -224,7 +231,7 @@ struct lode_heap {
     char name[32];
     struct lodei_list registry_link; /* guarded by registry_lock */
 
-    struct lodei_lock lock; /* survives reuse: somebody may still be looking */
+    struct lodei_lock lock;    /* survives reuse: somebody may still be looking */
     struct lodei_list theaps;  /* by heap_link */
     struct lodei_list orphans; /* by orphan_link, oldest first */
     struct lodei_list larges;  /* by span->all */
@@ -247,7 +254,7 @@ struct lodei_thread {
     uint32_t parts_log2;
     uint32_t parts_count;
     uint32_t tag_depth;
-    int in_tracer;             /* a hook runs: what it allocates is not traced */
+    int in_tracer; /* a hook runs: what it allocates is not traced */
     struct lodei_theap *tag_saved[LODEI_TAG_DEPTH];
     struct lodei_list registry_link;
     struct lodei_thread *free_next;
@@ -277,12 +284,12 @@ struct lodei_state {
 
     struct lodei_lock slices_lock;
     size_t table_bytes_committed; /* of slice table, segments and span descriptors */
-    size_t segments_opened; /* indices below this have been opened */
+    size_t segments_opened;       /* indices below this have been opened */
     size_t committed_slices;
     size_t used_slices;
     size_t dirty_slices;
-    size_t hint[2]; /* [dirty]: no segment below it has a free (a dirty) slice */
-    uint32_t moved_runs;    /* large blocks standing on a mapping of their own */
+    size_t hint[2];      /* [dirty]: no segment below it has a free (a dirty) slice */
+    uint32_t moved_runs; /* large blocks standing on a mapping of their own */
 
     struct lodei_lock registry_lock;
     struct lodei_list heaps;

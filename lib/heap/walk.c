@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Walking a heap: every span, every live block. A block is live when it is carved, not dormant, and
- * found in none of the places where free blocks wait (types.h). The places of other threads are read
- * without their help: list nodes are verified before they are followed, so a list that changes under
- * the walk ends it early, no worse.
+ * found in none of the places where free blocks wait (types.h). The places of other threads are
+ * read without their help: list nodes are verified before they are followed, so a list that changes
+ * under the walk ends it early, no worse.
  *
- * Two passes: collect the spans and the waiting blocks (sorted); then, span by span under the owner's
- * lock, make the picture, drop the lock, and call the visitors.
+ * Two passes: collect the spans and the waiting blocks (sorted); then, span by span under the
+ * owner's lock, make the picture, drop the lock, and call the visitors.
  */
 #include <errno.h>
 #include <string.h>
@@ -110,9 +110,8 @@ collect_list(struct pointers *waiting, const struct lodei_block *block)
     return 0;
 }
 
-static __attribute__((no_sanitize("thread"))) int collect_theap(struct lodei_theap *th,
-                                                                 struct pointers *spans,
-                                                                 struct pointers *waiting)
+static __attribute__((no_sanitize("thread"))) int
+collect_theap(struct lodei_theap *th, struct pointers *spans, struct pointers *waiting)
 {
     int r = 0;
     struct lodei_list *l = th->spans.next;
@@ -187,8 +186,7 @@ static LODE_NO_ASAN void draw_blocks(struct picture *pic, struct lodei_span *spa
     pic->info.block_count = span->capacity;
     pic->info.live_count = live;
     pic->info.purged_bytes = purged_pages << lodei_page_log2;
-    pic->info.untouched_bytes =
-        span->was_dirty ? 0 : (uint32_t)(bytes - lodei_min(carved, bytes));
+    pic->info.untouched_bytes = span->was_dirty ? 0 : (uint32_t)(bytes - lodei_min(carved, bytes));
 }
 
 /* 0 when the span is gone since it was collected. */

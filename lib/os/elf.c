@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lookup follows the GNU hash section: bloom word, bucket, chain (format as emitted by binutils;
- * every glibc-era object has it). Only functions with default visibility rules are returned; an
- * indirect function is resolved.
+ * The lookup follows the GNU hash section: bloom word, bucket, chain (format as emitted by
+ * binutils; every glibc-era object has it). Only functions with default visibility rules are
+ * returned; an indirect function is resolved.
  */
 #include "os/elf.h"
 
@@ -14,9 +14,6 @@ struct query {
     const char *objects, *symbol;
     void *address;
     uintptr_t start, end;
-    uintptr_t inside;
-    char *path;
-    size_t path_bytes;
 };
 
 static int name_matches(const char *path, const char *objects)
@@ -135,22 +132,6 @@ static int visit_range(struct dl_phdr_info *info, size_t bytes, void *ctx)
     return 1;
 }
 
-static int visit_directory(struct dl_phdr_info *info, size_t bytes, void *ctx)
-{
-    struct query *q = ctx;
-    (void)bytes;
-    range_of(info, &q->start, &q->end);
-    if (q->inside < q->start || q->inside >= q->end)
-        return 0;
-    const char *slash = strrchr(info->dlpi_name, '/');
-    size_t n = slash != NULL ? (size_t)(slash + 1 - info->dlpi_name) : 0;
-    if (n == 0 || n >= q->path_bytes)
-        return -1;
-    memcpy(q->path, info->dlpi_name, n);
-    q->path[n] = '\0';
-    return 1;
-}
-
 void *lodei_elf_function(const char *objects, const char *symbol)
 {
     struct query q = {.objects = objects, .symbol = symbol};
@@ -166,10 +147,4 @@ int lodei_elf_range(const char *objects, uintptr_t *ret_start, uintptr_t *ret_en
     *ret_start = q.start;
     *ret_end = q.end;
     return 1;
-}
-
-int lodei_elf_directory(const void *address, char *ret_path, size_t bytes)
-{
-    struct query q = {.inside = (uintptr_t)address, .path = ret_path, .path_bytes = bytes};
-    return dl_iterate_phdr(visit_directory, &q) == 1;
 }

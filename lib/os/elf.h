@@ -11,15 +11,12 @@
 #include <stdint.h>
 
 /*
- * Address of the function `symbol` defined by the first loaded object whose file name starts with one
- * of `objects` (separated by '|', such as "libc.so.|libpthread"); NULL when there is none.
+ * Address of the function `symbol` defined by the first loaded object whose file name starts with
+ * one of `objects` (separated by '|', such as "libc.so.|libpthread"); NULL when there is none.
  */
 void *lodei_elf_function(const char *objects, const char *symbol);
 
 /* [start, end) of the object's loaded segments; 0 when it is not loaded. */
 int lodei_elf_range(const char *objects, uintptr_t *ret_start, uintptr_t *ret_end);
-
-/* Directory of the object that contains `address`, with the closing slash; 0 when unknown or cut. */
-int lodei_elf_directory(const void *address, char *ret_path, size_t bytes);
 
 #endif

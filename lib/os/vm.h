@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Virtual memory: reserve, commit, purge, move. Every function leaves errno alone, answers 0 or
- * -errno, makes one system call, and takes no lock. Addresses and lengths are multiples of the OS page.
+ * -errno, makes one system call, and takes no lock. Addresses and lengths are multiples of the OS
+ * page.
  */
 #ifndef LODEI_VM_H
 #define LODEI_VM_H
@@ -15,7 +16,8 @@ extern unsigned lodei_page_log2;
 
 void lodei_vm_init(void);
 
-/* Address space without memory behind it, aligned to `align` (a power of two); NULL when refused. */
+/* Address space without memory behind it, aligned to `align` (a power of two); NULL when refused.
+ */
 void *lodei_vm_reserve(size_t bytes, size_t align);
 void lodei_vm_release(void *addr, size_t bytes);
 /* Make readable and writable. */

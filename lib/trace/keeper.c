@@ -124,19 +124,10 @@ static bool is_cxx_keeper(const char *name)
     return false;
 }
 
-const struct lodei_elfsym *lodei_keeper_symbols(struct lodei_module *module)
-{
-    if (!module->symbols_tried) {
-        module->symbols_tried = true;
-        module->symbols = lodei_elfsym_open(module->path);
-    }
-    return module->symbols;
-}
-
 static bool named(uintptr_t address, uint32_t epoch, bool (*match)(const char *name))
 {
     struct lodei_module *module = lodei_modules_find(address, epoch);
-    const struct lodei_elfsym *symbols = module ? lodei_keeper_symbols(module) : NULL;
+    const struct lodei_elfsym *symbols = module ? lodei_modules_symbols(module) : NULL;
 
     return symbols && lodei_elfsym_any(symbols, address - module->bias, match);
 }

@@ -17,8 +17,4 @@
  */
 bool lodei_keeper_owns(const struct lodei_stack *stack, bool whole);
 
-/* The symbols of `module`, read at first use; NULL without any. */
-struct lodei_module;
-const struct lodei_elfsym *lodei_keeper_symbols(struct lodei_module *module);
-
 #endif

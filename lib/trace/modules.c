@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "trace/chunk.h"
+#include "trace/elfsym.h"
 #include "trace/modules.h"
 
 #define OURS_MAX   8
@@ -329,6 +330,15 @@ struct lodei_module *lodei_modules_find(uintptr_t address, uint32_t epoch)
             found = module;
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+const struct lodei_elfsym *lodei_modules_symbols(struct lodei_module *module)
+{
+    if (!module->symbols_tried) {
+        module->symbols_tried = true;
+        module->symbols = lodei_elfsym_open(module->path);
+    }
+    return module->symbols;
 }
 
 struct lodei_module *lodei_modules_first(void)

@@ -59,6 +59,9 @@ bool lodei_modules_reused(const uintptr_t *frames, unsigned count);
 /* Whose code stood at `address` in `epoch`? NULL if nobody's. For the report. */
 struct lodei_module *lodei_modules_find(uintptr_t address, uint32_t epoch);
 
+/* The functions of `module`, read at first use; NULL without any. For the report. */
+const struct lodei_elfsym *lodei_modules_symbols(struct lodei_module *module);
+
 /* Every module ever seen, in order of first sight. Under lodei_modules_lock(). */
 struct lodei_module *lodei_modules_first(void);
 

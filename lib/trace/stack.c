@@ -9,8 +9,10 @@
  *  - It checks addresses by writing them into a pipe whose two descriptors it never moves. Were
  * they low numbers, a program that closes all descriptors and opens its own would have bytes read
  * and written behind its back, so the first capture is made with the low numbers occupied.
- *  - The per-thread caches cannot be flushed. modules.c knows which addresses have held two
- *    libraries, and stacks through those are walked again without the cache.
+ *  - The per-thread caches (256 KiB a thread) cannot be flushed. modules.c knows which addresses
+ * have held two libraries, and stacks through those are walked again without the cache. What
+ * remains: the first walk through such a frame trusts the cache, unchecked, and a frame pointer
+ * that the old code kept and the new one uses for something else would be followed.
  *  - libunwind exports `backtrace` and `_Unwind_*`. This library is loaded RTLD_LOCAL, so the
  * program keeps glibc's and libgcc's.
  *

@@ -4,18 +4,22 @@
  * hooks that the heap calls from then on.
  *
  * A block's way: capture the stack (stack.c), find its id (stacks.c), record the block (leak.c). At
- * exit report.c groups what is left. A program that ends by _exit() or a signal makes no report;
- * one that ends by exit(), by returning from main or by quick_exit() does.
+ * exit exitreport.c groups what is left. A program that ends by _exit() or a signal makes no
+ * report; one that ends by exit(), by returning from main or by quick_exit() does.
  *
  * Locks and fork. A capture takes the loader's lock and libunwind's, so none of ours is held during
  * it. Those of libunwind must not be left taken in a forked child: fork first closes the gate (no
- * capture begins), waits for the captures under way, and then takes our own locks. A thread that
- * meets the closed gate does not wait, since it may hold the loader's lock that a capture under way
- * needs: its block is recorded without a stack. Should a capture take longer than GATE_WAIT_MS (it
- * waits for the loader's lock, and the forking thread holds that), fork goes on and the child
- * traces nothing.
+ * capture begins) and waits for the captures under way (draining), then takes our own locks
+ * (closed). A thread that meets a closed gate waits for it to open, as it would for our locks. At a
+ * draining one it waits GATE_PATIENCE_MS and then goes on without a stack: it may hold the loader's
+ * lock that a capture under way needs. Should a capture take longer than GATE_DRAIN_MS (it waits
+ * for the loader's lock, and the forking thread holds that), fork goes on and the child traces
+ * nothing.
  *
  *     order: gate -> loader -> modules | gate -> shards of leak.c
+ *
+ * What no handler can mend: a child forked while another thread was inside the loader inherits the
+ * loader's lock as it was, and glibc does not reset the one that dl_iterate_phdr() takes.
  *
  * The child forgets the blocks recorded before the fork: they are its parent's to report.
  */
@@ -29,13 +33,16 @@
 #include "heap/trace.h"
 #include "trace/leak.h"
 #include "trace/modules.h"
-#include "trace/report.h"
+#include "trace/exitreport.h"
 #include "trace/stack.h"
 #include "trace/stacks.h"
 
-#define STRIPES      64 /* power of two */
-#define CACHE_LINE   64
-#define GATE_WAIT_MS 200
+#define STRIPES          64 /* power of two */
+#define CACHE_LINE       64
+#define GATE_DRAIN_MS    200
+#define GATE_PATIENCE_MS 20
+
+enum gate { GATE_OPEN, GATE_DRAINING, GATE_CLOSED };
 
 /* Captures under way, spread over cache lines: a thread uses the stripe of its number. */
 struct stripe {
@@ -53,7 +60,7 @@ static __thread struct thread self __attribute__((tls_model("initial-exec")));
 
 static struct stripe stripes[STRIPES];
 static _Atomic(uint32_t) threads_seen;
-static _Atomic(bool) gate_closed;
+static _Atomic(uint32_t) gate; /* enum gate */
 static bool drained;
 /* Set in a child whose copy of libunwind cannot be trusted. */
 static bool disabled;
@@ -68,14 +75,41 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void pause_briefly(void)
+{
+    struct timespec pause = {.tv_nsec = 20000};
+
+    nanosleep(&pause, NULL);
+}
+
+/* Returns whether the gate has opened; false when a draining gate tried the caller's patience. */
+static bool gate_await(void)
+{
+    uint64_t deadline_ms = 0;
+    uint32_t state;
+
+    while ((state = atomic_load(&gate)) != GATE_OPEN) {
+        if (state == GATE_DRAINING) {
+            if (!deadline_ms)
+                deadline_ms = now_ms() + GATE_PATIENCE_MS;
+            else if (now_ms() > deadline_ms)
+                return false;
+        }
+        pause_briefly();
+    }
+    return true;
+}
+
 static bool gate_enter(struct stripe *stripe)
 {
-    /* Sequentially consistent, as are the store and loads in gate_close(): of this increment and
-     * that store, at least one side sees the other's. */
-    atomic_fetch_add(&stripe->captures, 1);
-    if (!atomic_load(&gate_closed))
-        return true;
-    atomic_fetch_sub_explicit(&stripe->captures, 1, memory_order_release);
+    do {
+        /* Sequentially consistent, as are the store and loads in gate_close(): of this increment
+         * and that store, at least one side sees the other's. */
+        atomic_fetch_add(&stripe->captures, 1);
+        if (lode_likely(atomic_load(&gate) == GATE_OPEN))
+            return true;
+        atomic_fetch_sub_explicit(&stripe->captures, 1, memory_order_release);
+    } while (gate_await());
     return false;
 }
 
@@ -88,18 +122,18 @@ static void gate_leave(struct stripe *stripe)
 /* Returns whether no capture is under way. */
 static bool gate_close(void)
 {
-    struct timespec pause = {.tv_nsec = 20000};
-    uint64_t deadline_ms = now_ms() + GATE_WAIT_MS;
+    uint64_t deadline_ms = now_ms() + GATE_DRAIN_MS;
+    bool all_out = true;
 
-    atomic_store(&gate_closed, true);
-    for (int i = 0; i < STRIPES; i++) {
-        while (atomic_load(&stripes[i].captures)) {
-            if (now_ms() > deadline_ms)
-                return false;
-            nanosleep(&pause, NULL);
+    atomic_store(&gate, GATE_DRAINING);
+    for (int i = 0; i < STRIPES && all_out; i++) {
+        while (all_out && atomic_load(&stripes[i].captures)) {
+            pause_briefly();
+            all_out = now_ms() <= deadline_ms;
         }
     }
-    return true;
+    atomic_store(&gate, GATE_CLOSED);
+    return all_out;
 }
 
 /* The id of the calling stack. Inside the gate. */
@@ -204,7 +238,7 @@ static void fork_parent(void)
 {
     lodei_leak_unlock_all();
     lodei_modules_unlock();
-    atomic_store(&gate_closed, false);
+    atomic_store(&gate, GATE_OPEN);
     self.busy = false;
 }
 

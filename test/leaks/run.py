@@ -57,8 +57,9 @@ class Bench:
 
 def expect(condition, message, done=None):
     if not condition:
-        tail = f"\nexit {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-3000:]}" if done else ""
-        raise Fail(message + tail)
+        if done:
+            message += f"\nexit {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-3000:]}"
+        raise Fail(message)
 
 
 def planted_leaks(bench):
@@ -221,7 +222,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lib", required=True, help="liblode.so, absolute")
     parser.add_argument("--beside", action="append", default=[],
-                        help="another library of ours, to stand in the same folder; may be repeated")
+                        help="another library of ours, for the same folder; may be repeated")
     parser.add_argument("--bin", required=True, help="folder of the programs")
     parser.add_argument("--lode", help="the lode program")
     parser.add_argument("--children", type=int, default=100, help="forks of the churn program")

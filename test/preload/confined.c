@@ -60,9 +60,11 @@ static int allocate(int rounds)
 static sem_t go, done;
 static int thread_result;
 
-/* Started before the filter, as glibc's clone and thread exit need system calls of their own. */
+/* Started, and waited for, before the filter, as glibc's clone and thread exit need system calls of
+ * their own. */
 static void *second_thread(void *arg)
 {
+    sem_post(&done);
     for (;;) {
         sem_wait(&go);
         thread_result = allocate(20);
@@ -105,6 +107,7 @@ static int seccomp(void)
     sem_init(&done, 0, 0);
     if (pthread_create(&thread, NULL, second_thread, NULL) != 0)
         return 4;
+    sem_wait(&done);
     if (install_filter() != 0)
         return 77;
     for (int i = 0; i < 3; i++) {

@@ -76,8 +76,8 @@ CXX_FAULTS = {
 }
 
 CORRUPT_SIZES = (16, 64, 256, 1024, 5000)
-CORRUPT_FOUND = ("corrupt-first", "corrupt-both", "corrupt-overflow", "corrupt-remote")
-CORRUPT_EITHER = ("corrupt-second", "corrupt-zero", "corrupt-live")
+CORRUPT_FOUND = ("corrupt-first", "corrupt-both", "corrupt-overflow")
+CORRUPT_EITHER = ("corrupt-second", "corrupt-zero", "corrupt-live", "corrupt-remote")
 
 
 class Faults(tap.Suite):

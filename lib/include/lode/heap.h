@@ -3,9 +3,10 @@
  * @file heap.h
  * First-class heaps (liblode-heap.so).
  *
- * A heap is a set of spans of one memory kind and one tag. Any thread may allocate from any heap and
- * free any block; destroying a heap frees all its blocks at once. The default heap is what malloc()
- * uses when liblode.so is preloaded or linked; liblode-heap.so itself exports no malloc name.
+ * A heap is a set of spans of one memory kind and one tag. Any thread may allocate from any heap
+ * and free any block; destroying a heap frees all its blocks at once. The default heap is what
+ * malloc() uses when liblode.so is preloaded or linked; liblode-heap.so itself exports no malloc
+ * name.
  *
  *     struct lode_heap *terrain;
  *     struct lode_heap_opts o = LODE_HEAP_OPTS_INIT;
@@ -17,9 +18,9 @@
  *         lode_heap_destroy(terrain);
  *     }
  *
- * Errors: functions returning int give 0 or -errno. Functions returning a pointer give NULL and leave
- * errno alone unless they say otherwise. Caller misuse (double free, a foreign pointer) is one line on
- * stderr and abort(), see the option `misuse`.
+ * Errors: functions returning int give 0 or -errno. Functions returning a pointer give NULL and
+ * leave errno alone unless they say otherwise. Caller misuse (double free, a foreign pointer) is
+ * one line on stderr and abort(), see the option `misuse`.
  */
 #ifndef LODE_HEAP_H
 #define LODE_HEAP_H
@@ -43,8 +44,9 @@ enum lode_kind {
     LODE_KIND_SYSTEM = 0, /**< ordinary anonymous pages */
     LODE_KIND_HUGE = 1,   /**< anonymous pages advised for transparent huge pages */
     LODE_KIND_NODE = 2,   /**< bound to one NUMA node; -ENOTSUP in this version */
-    LODE_KIND_SHARED = 3, /**< memfd, importable by other processes and GPUs; -ENOTSUP in this version */
-    LODE_KIND_USER = 4,   /**< addresses given by the caller; -ENOTSUP in this version */
+    LODE_KIND_SHARED =
+        3, /**< memfd, importable by other processes and GPUs; -ENOTSUP in this version */
+    LODE_KIND_USER = 4, /**< addresses given by the caller; -ENOTSUP in this version */
 };
 
 /** An opaque first-class heap. */
@@ -61,9 +63,9 @@ struct lode_heap_opts {
     const char *name; /**< copied, at most 31 bytes kept; NULL for none */
 };
 
-#define LODE_HEAP_OPTS_INIT                                                                        \
-    {                                                                                              \
-        (uint32_t)sizeof(struct lode_heap_opts), 0, 0, 0, 0, 0, NULL                               \
+#define LODE_HEAP_OPTS_INIT                                          \
+    {                                                                \
+        (uint32_t)sizeof(struct lode_heap_opts), 0, 0, 0, 0, 0, NULL \
     }
 
 /**
@@ -71,9 +73,8 @@ struct lode_heap_opts {
  *
  * @opts      Borrowed for the call; NULL for all defaults.
  * @ret_heap  Written only on success: a heap the caller owns, ended with lode_heap_destroy().
- * Returns    0; -EINVAL bad kind or flags; -E2BIG opts has a non-zero tail this version does not know;
- *            -ENOTSUP a kind this version does not have; -ENOMEM.
- * Threads    Any, concurrently.
+ * Returns    0; -EINVAL bad kind or flags; -E2BIG opts has a non-zero tail this version does not
+ * know; -ENOTSUP a kind this version does not have; -ENOMEM. Threads    Any, concurrently.
  */
 LODE_API LODE_NODISCARD int lode_heap_create(const struct lode_heap_opts *opts,
                                              struct lode_heap **ret_heap);
@@ -82,8 +83,8 @@ LODE_API LODE_NODISCARD int lode_heap_create(const struct lode_heap_opts *opts,
  * Destroy a heap and free every block in it at once, whichever thread allocated it.
  *
  * @heap     NULL is fine. The default heap cannot be destroyed: misuse.
- * Threads   Any, but no other thread may use the heap or its blocks during or after the call; no help
- *           from other threads is needed, those that used the heap may be asleep or gone.
+ * Threads   Any, but no other thread may use the heap or its blocks during or after the call; no
+ * help from other threads is needed, those that used the heap may be asleep or gone.
  */
 LODE_API void lode_heap_destroy(struct lode_heap *heap);
 
@@ -103,7 +104,8 @@ LODE_API void *lode_heap_aligned_alloc(struct lode_heap *heap, size_t align, siz
 /** malloc(), calloc(), realloc(), aligned_alloc() and free() on this thread's current heap. */
 LODE_API void *lode_malloc(size_t bytes);
 LODE_API void *lode_calloc(size_t count, size_t bytes);
-/** The new block comes from the heap of the old one; NULL with ENOMEM leaves the old block as it was. */
+/** The new block comes from the heap of the old one; NULL with ENOMEM leaves the old block as it
+ * was. */
 LODE_API void *lode_realloc(void *ptr, size_t bytes);
 LODE_API void *lode_aligned_alloc(size_t align, size_t bytes);
 /** Free a block of any heap, from any thread. NULL is fine. errno is kept. */
@@ -154,11 +156,11 @@ LODE_API size_t lode_purge(void);
 
 /** One span, as lode_heap_walk() shows it. */
 struct lode_span_info {
-    void *start;         /**< first byte */
-    size_t bytes;        /**< whole span, slices x 64 KiB */
-    size_t block_bytes;  /**< size of each block; for a large block, of the one block */
+    void *start;        /**< first byte */
+    size_t bytes;       /**< whole span, slices x 64 KiB */
+    size_t block_bytes; /**< size of each block; for a large block, of the one block */
     uint32_t block_count;
-    uint32_t live_count; /**< blocks not on a free list that the walk can see */
+    uint32_t live_count;      /**< blocks not on a free list that the walk can see */
     uint32_t untouched_bytes; /**< never touched since the kernel gave it */
     uint32_t purged_bytes;    /**< given back to the kernel */
     uint16_t tag;

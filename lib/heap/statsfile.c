@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "heap/report.h"
+#include "heap/statsfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static void write_figure(int fd, const char *name, uint64_t value)
     lodei_line_write(&line, fd);
 }
 
-void lodei_report_at_exit(void)
+void lodei_statsfile_at_exit(void)
 {
     if (lodei_conf.stats_file[0] == '\0')
         return;

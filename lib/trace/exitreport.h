@@ -2,8 +2,8 @@
 /*
  * The leak report: what is still live when the process exits.
  */
-#ifndef LODEI_REPORT_H
-#define LODEI_REPORT_H
+#ifndef LODEI_EXITREPORT_H
+#define LODEI_EXITREPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>

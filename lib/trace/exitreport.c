@@ -31,7 +31,7 @@
 #include "trace/leak.h"
 #include "trace/modules.h"
 #include "trace/rawout.h"
-#include "trace/report.h"
+#include "trace/exitreport.h"
 #include "trace/stacks.h"
 
 /* There when the program has the C++ runtime. */
@@ -158,7 +158,7 @@ static void put_frame(struct lodei_rawout *out, const struct lodei_stack *stack,
 {
     uintptr_t frame = stack->frames[at];
     struct lodei_module *module = lodei_modules_find(frame - 1, stack->epoch);
-    const struct lodei_elfsym *symbols = module ? lodei_keeper_symbols(module) : NULL;
+    const struct lodei_elfsym *symbols = module ? lodei_modules_symbols(module) : NULL;
     const char *name = NULL;
     uint64_t start;
 

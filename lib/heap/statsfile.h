@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The figures as text, without malloc or stdio. */
-#ifndef LODEI_REPORT_H
-#define LODEI_REPORT_H
+#ifndef LODEI_STATSFILE_H
+#define LODEI_STATSFILE_H
 
 /* Options stats_file: write it. */
-void lodei_report_at_exit(void);
+void lodei_statsfile_at_exit(void);
 
 #endif
