@@ -58,10 +58,13 @@ static void trace_alloc(void *p, size_t bytes)
 static void trace_free(void *p)
 {
     struct lodei_thread *thread = trace_enter();
-    if (thread == NULL)
-        return;
-    lodei_state.tracer->on_free(p);
-    trace_leave(thread);
+    if (thread != NULL) {
+        lodei_state.tracer->on_free(p);
+        trace_leave(thread);
+    } else if (lodei_state.tracer != NULL && lodei_thread_peek() == NULL) {
+        /* A thread that never allocated, or is past its end; it is not inside the tracer. */
+        lodei_state.tracer->on_free(p);
+    }
 }
 
 static void trace_resize(void *p, size_t bytes)

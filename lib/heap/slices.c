@@ -164,13 +164,28 @@ static int take_run(enum lode_kind kind, size_t first, size_t count, size_t *ret
     return 0;
 }
 
-/* A run inside one segment, of dirty slices only if `dirty`. */
-static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, int dirty)
+enum look { LOOK_FREE, LOOK_DIRTY, LOOK_CLEAN };
+
+/* The slices of `seg` to look at, as a bitmap; `room` holds it where it has to be computed. */
+static const uint64_t *map_of(const struct lodei_segment *seg, enum look look, uint64_t *room)
+{
+    if (look == LOOK_FREE)
+        return seg->free;
+    if (look == LOOK_DIRTY)
+        return seg->dirty;
+    for (size_t i = 0; i < SEG_SLICES / 64; i++)
+        room[i] = seg->free[i] & ~seg->dirty[i];
+    return room;
+}
+
+/* A run inside one segment. */
+static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, enum look look)
 {
     struct lodei_state *s = &lodei_state;
+    int dirty = look == LOOK_DIRTY, seen = 0;
+    uint64_t room[SEG_SLICES / 64];
     if (dirty && s->dirty_slices < count)
         return LODEI_SLICES_NONE;
-    int seen = 0;
     for (size_t i = s->hint[dirty]; i < s->segments_opened; i++) {
         struct lodei_segment *seg = segment_at(i);
         size_t have = dirty ? seg->dirty_count : seg->free_count;
@@ -181,11 +196,11 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
         if (seg->kind != kind || have < count || (!dirty && seg->longest < count))
             continue;
         size_t longest, bias = ((uintptr_t)s->base >> LODEI_SLICE_LOG2) + i * SEG_SLICES;
-        size_t at = lodei_bitmap_find_run(dirty ? seg->dirty : seg->free, SEG_SLICES, count, align,
-                                          bias, &longest);
+        size_t at = lodei_bitmap_find_run(map_of(seg, look, room), SEG_SLICES, count, align, bias,
+                                          &longest);
         if (at < SEG_SLICES)
             return i * SEG_SLICES + at;
-        if (!dirty)
+        if (look == LOOK_FREE)
             seg->longest = (uint32_t)longest;
     }
     if (!seen)
@@ -197,24 +212,27 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
 static size_t find_whole(enum lode_kind kind, size_t count, size_t align)
 {
     struct lodei_state *s = &lodei_state;
-    size_t align_segments = lodei_max(1, align / SEG_SLICES);
     for (size_t i = s->head_slices / SEG_SLICES; i < s->segment_count; i++) {
         size_t first = i * SEG_SLICES;
         if (i < s->segments_opened && segment_at(i)->free_count != SEG_SLICES)
             continue;
-        if (lodei_round_up((uintptr_t)lodei_slice_start(first),
-                           align_segments * LODEI_SEGMENT_BYTES) !=
-            (uintptr_t)lodei_slice_start(first))
-            continue;
-        if (first >= s->head_slices && run_is_free(kind, first, count))
-            return first;
+        size_t address = (uintptr_t)lodei_slice_start(first) >> LODEI_SLICE_LOG2;
+        first += lodei_round_up(address, align) - address;
         if (first + count > s->slice_count)
             break;
+        if (first >= s->head_slices && run_is_free(kind, first, count))
+            return first;
     }
     return LODEI_SLICES_NONE;
 }
 
-size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, size_t *ret_dirty)
+size_t lodei_slices_dirty(void)
+{
+    return __atomic_load_n(&lodei_state.dirty_slices, __ATOMIC_RELAXED);
+}
+
+size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum lodei_prefer prefer,
+                          size_t *ret_dirty)
 {
     struct lodei_state *s = &lodei_state;
     size_t first = LODEI_SLICES_NONE;
@@ -222,12 +240,13 @@ size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, size_
         return first;
     lodei_lock_take(&s->slices_lock);
     if (count <= SEG_SLICES && align <= SEG_SLICES) {
-        first = find_in_segments(kind, count, align, 1);
+        first = find_in_segments(kind, count, align,
+                                 prefer == LODEI_PREFER_DIRTY ? LOOK_DIRTY : LOOK_CLEAN);
         if (first == LODEI_SLICES_NONE)
-            first = find_in_segments(kind, count, align, 0);
+            first = find_in_segments(kind, count, align, LOOK_FREE);
         if (first == LODEI_SLICES_NONE && s->segments_opened * SEG_SLICES < s->head_slices &&
             open_segment(kind) != NULL)
-            first = find_in_segments(kind, count, align, 0);
+            first = find_in_segments(kind, count, align, LOOK_FREE);
     }
     if (first == LODEI_SLICES_NONE)
         first = find_whole(kind, count, align);

@@ -7,14 +7,24 @@
 
 #define LODEI_SLICES_NONE SIZE_MAX
 
+/* Which free slices to look at first. When those do not have the run, any free ones will do. */
+enum lodei_prefer {
+    LODEI_PREFER_DIRTY, /* ones with pages behind them: no page faults */
+    LODEI_PREFER_CLEAN, /* ones without: pages will be moved there */
+};
+
 /*
- * `count` consecutive slices of `kind`, the first at a multiple of `align` slices, committed.
+ * `count` consecutive slices of `kind`, the first at an address that is a multiple of `align`
+ * slices, committed.
  *
  * @ret_dirty  How many of them may hold old contents; the others read as zero.
  * Returns     the first, or LODEI_SLICES_NONE.
  * Locks       takes slices_lock.
  */
-size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, size_t *ret_dirty);
+size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum lodei_prefer prefer,
+                          size_t *ret_dirty);
+/* How many dirty slices there are, in runs of any length; a hint. */
+size_t lodei_slices_dirty(void);
 /* The next `more` slices behind `end` if they are free and of the same kind: 1, or 0 unchanged. */
 int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more);
 /* Give back; `moved`: they stand on mappings made by lodei_vm_move(). */

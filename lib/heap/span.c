@@ -66,7 +66,7 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
 {
     const struct lodei_class *k = &lodei_classes[class];
     size_t dirty;
-    size_t first = lodei_slices_alloc(th->heap->kind, k->slices, 1, &dirty);
+    size_t first = lodei_slices_alloc(th->heap->kind, k->slices, 1, LODEI_PREFER_DIRTY, &dirty);
     if (first == LODEI_SLICES_NONE)
         return NULL;
     struct lodei_span *span = lodei_span_at(first);

@@ -81,7 +81,7 @@ class Suite:
             words.append("LD_PRELOAD=" + " ".join([self.args.lib, *libs]))
         if options is not None:
             words.append("LODE_OPTIONS=" + options)
-        # `env` itself runs before the assignment takes effect: a prefix such as strace stays on libc.
+        # Set by env(1), so that a prefix such as strace itself stays on libc.
         done = subprocess.run([*prefix, *words, *command], env=env, timeout=timeout,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         return Result(done.returncode, done.stdout.decode(errors="replace"),
@@ -95,7 +95,7 @@ def announced(result):
 
 
 def expect_fatal(result, what):
-    """The process died by SIGABRT with exactly the line `lode: WHAT ADDRESS`, the address announced."""
+    """Died by SIGABRT with exactly the line `lode: WHAT ADDRESS`, the address announced."""
     address = announced(result)
     expected = f"lode: {what} {address}\n"
     if result.status != -signal.SIGABRT or result.err != expected:

@@ -141,8 +141,10 @@ class Startup(tap.Suite):
     def add_fork(self):
         count = 1000 if self.args.long else 200
         for options in ("purge=inline", "purge=thread", "purge=auto,purge_delay_ms=0"):
-            self.add(f"{count} children under load, {options}", self.forking, "fork", count, options)
-        self.add(f"{count} children by a raw system call", self.forking, "raw", count, "purge=inline")
+            self.add(f"{count} children under load, {options}", self.forking, "fork", count,
+                     options)
+        self.add(f"{count} children by a raw system call", self.forking, "raw", count,
+                 "purge=inline")
         self.add(f"{count} children by a raw system call, purge=thread", self.forking, "raw", count,
                  "purge=thread")
         self.add("children by vfork", self.forking, "vfork", count // 4, "purge=thread")

@@ -56,7 +56,7 @@ class Syscalls(tap.Suite):
             for _, name, rest in calls_of(trace):
                 if name == "getppid":
                     marks += 1
-                # Two threads that meet at a lock of a slow path may wait there: that is the program's
+                # Two threads that meet at a lock of a slow path may wait there: the program's own
                 # doing. One thread alone has nobody to wait for.
                 elif marks == 1 and not (way == "two" and name == "futex"):
                     between.append(f"{name}({rest}")
@@ -72,8 +72,9 @@ class Syscalls(tap.Suite):
         with tap.scratch() as folder:
             trace = os.path.join(folder, "trace")
             watched = ",".join((*MEMORY_CALLS, "getppid", "execve"))
+            prefix = [*STRACE_SOME, "-o", trace, "-e", "trace=" + watched]
             tap.expect_clean(self.run([self.program("starved"), "plain"], options=OPTIONS,
-                                      prefix=[*STRACE_SOME, "-o", trace, "-e", "trace=" + watched]))
+                                      prefix=prefix))
             main_pid, count, first, first_in_main, started = None, 0, None, None, False
             for pid, name, rest in calls_of(trace):
                 main_pid = main_pid or pid
