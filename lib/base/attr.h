@@ -34,6 +34,13 @@
 #define LODE_NO_ASAN
 #endif
 
+/* For inlined code that touches free blocks: inlining would lose the attribute above. */
+#if LODE_ASAN
+#define LODE_BLOCK_INLINE static __attribute__((noinline, unused, no_sanitize("address")))
+#else
+#define LODE_BLOCK_INLINE static inline __attribute__((always_inline))
+#endif
+
 #ifndef LODE_CHECKS
 #define LODE_CHECKS 0
 #endif

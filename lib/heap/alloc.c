@@ -60,7 +60,7 @@ static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
         if (direct != NULL)
             return direct;
         block = pop_checked(th, bin);
-        if (block != NULL || attempt > 0 || !lodei_emergency(th))
+        if (block != NULL || attempt > 0 || !lodei_emergency())
             return block;
     }
 }
@@ -82,7 +82,7 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
     }
     void *p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
     lodei_theap_tick(th);
-    if (lode_unlikely(p == NULL) && lodei_emergency(th))
+    if (lode_unlikely(p == NULL) && lodei_emergency())
         p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
     return p;
 }
@@ -227,7 +227,7 @@ void lodei_block_free(struct lodei_span *span, void *p)
     struct lodei_thread *thread = lodei_thread_peek();
     if (thread == NULL && !lodei_thread_is_past_end())
         thread = lodei_thread_get();
-    lodei_asan_free(owner, p);
+    lodei_asan_free(p);
     /* relaxed: it can equal this thread's record only if this thread wrote it */
     if (thread == NULL || __atomic_load_n(&owner->thread, __ATOMIC_RELAXED) != thread) {
         free_remote(thread != NULL ? lodei_theap_get(owner->heap) : NULL, span, p);
@@ -245,14 +245,20 @@ void lodei_block_free(struct lodei_span *span, void *p)
 #if LODE_ASAN
 #include <sanitizer/asan_interface.h>
 
-void lodei_asan_alloc(void *p, size_t bytes)
+void lodei_asan_alloc(void *p)
 {
-    ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+    struct lodei_span *span = lodei_span_of(lodei_slice_of(p));
+    ASAN_UNPOISON_MEMORY_REGION(p, span->theap != NULL ? span->block_bytes : span->large_bytes);
 }
 
-void lodei_asan_free(struct lodei_theap *th, void *p)
+void lodei_asan_free(void *p)
 {
-    (void)th;
-    ASAN_POISON_MEMORY_REGION(p, lode_usable_size(p));
+    struct lodei_span *span = lodei_span_of(lodei_slice_of(p));
+    ASAN_POISON_MEMORY_REGION(p, span->theap != NULL ? span->block_bytes : span->large_bytes);
+}
+
+void lodei_asan_poison(void *start, size_t bytes)
+{
+    ASAN_POISON_MEMORY_REGION(start, bytes);
 }
 #endif

@@ -35,7 +35,7 @@ int lodei_large_free(struct lodei_span *span, const void *p);
 void *lodei_large_resize(struct lodei_span *span, void *p, size_t bytes);
 
 /* Give back what caches hold after an allocation failed: 1 when a retry makes sense. */
-int lodei_emergency(struct lodei_theap *th);
+int lodei_emergency(void);
 
 /* Thread end, see heap.c. */
 int lodei_thread_is_past_end(void);

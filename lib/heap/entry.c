@@ -95,7 +95,7 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int 
     if (lode_unlikely(p == NULL))
         errno = ENOMEM;
     else
-        lodei_asan_alloc(p, bytes);
+        lodei_asan_alloc(p);
     trace_alloc(p, bytes);
     lodei_thread_settle();
     return p;
@@ -231,7 +231,7 @@ static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
         trace_leave(tracing);
     }
     if (to != NULL)
-        lodei_asan_alloc(to, bytes);
+        lodei_asan_alloc(to);
     return to != NULL ? to : move_block(span, LODEI_FOUND_LARGE, p, bytes);
 }
 
@@ -250,7 +250,6 @@ void *lode_realloc(void *p, size_t bytes)
     if (found == LODEI_FOUND_BLOCK) {
         /* In place unless more than half of the block would lie idle. */
         if (bytes <= span->block_bytes && bytes >= span->block_bytes / 2) {
-            lodei_asan_alloc(p, bytes);
             trace_resize(p, bytes);
             return p;
         }
@@ -306,7 +305,7 @@ void *lode_heap_alloc(struct lode_heap *heap, size_t bytes)
     if (lode_likely(th != NULL && bytes <= LODEI_TINY_MAX && lodei_state.tracer == NULL)) {
         void *p = lodei_bin_pop(th, &th->bins[lodei_class_of(bytes)]);
         if (lode_likely(p != NULL)) {
-            lodei_asan_alloc(p, bytes);
+            lodei_asan_alloc(p);
             return p;
         }
     }

@@ -14,17 +14,20 @@ LODE_EXPORT void *lodei_calloc_slow(size_t bytes);
 LODE_EXPORT void lodei_free_slow(void *p);
 LODE_EXPORT void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *bin);
 
+/* Under ASan a block is poisoned while it is free, all of it: malloc_usable_size() bytes are
+ * usable. */
 #if LODE_ASAN
-LODE_EXPORT void lodei_asan_alloc(void *p, size_t bytes);
-LODE_EXPORT void lodei_asan_free(struct lodei_theap *th, void *p);
+LODE_EXPORT void lodei_asan_alloc(void *p);
+LODE_EXPORT void lodei_asan_free(void *p);
+void lodei_asan_poison(void *start, size_t bytes);
 #else
-#define lodei_asan_alloc(p, bytes) ((void)0)
-#define lodei_asan_free(th, p)     ((void)0)
+#define lodei_asan_alloc(p)             ((void)0)
+#define lodei_asan_free(p)              ((void)0)
+#define lodei_asan_poison(start, bytes) ((void)0)
 #endif
 
 /* Take the head of `bin`; NULL when it is empty or its head's words are wrong. */
-LODE_INLINE LODE_NO_ASAN struct lodei_block *lodei_bin_pop(struct lodei_theap *th,
-                                                           struct lodei_bin *bin)
+LODE_BLOCK_INLINE struct lodei_block *lodei_bin_pop(struct lodei_theap *th, struct lodei_bin *bin)
 {
     struct lodei_block *block = bin->head;
     struct lodei_block *next = block->next;
@@ -36,12 +39,12 @@ LODE_INLINE LODE_NO_ASAN struct lodei_block *lodei_bin_pop(struct lodei_theap *t
     return block;
 }
 
-LODE_INLINE LODE_NO_ASAN void *lodei_malloc_fast(struct lodei_theap *th, size_t bytes)
+LODE_BLOCK_INLINE void *lodei_malloc_fast(struct lodei_theap *th, size_t bytes)
 {
     if (lode_likely(bytes <= LODEI_TINY_MAX)) {
         void *block = lodei_bin_pop(th, th->bin_of[(bytes + 15) / 16]);
         if (lode_likely(block != NULL)) {
-            lodei_asan_alloc(block, bytes);
+            lodei_asan_alloc(block);
             return block;
         }
     }
@@ -62,7 +65,7 @@ LODE_INLINE void lodei_multiply(uint32_t *a, const uint32_t *b)
  * Push p if it is a block of a one-slice span of `th` itself, starts where a block starts, and does
  * not look freed already. Everything else, NULL included, is the slow path's.
  */
-LODE_INLINE LODE_NO_ASAN void lodei_free_fast(struct lodei_theap *th, void *p)
+LODE_BLOCK_INLINE void lodei_free_fast(struct lodei_theap *th, void *p)
 {
     char *base = th->base;
     size_t slice = ((uintptr_t)p - (uintptr_t)base) >> LODEI_SLICE_LOG2;
@@ -82,7 +85,7 @@ LODE_INLINE LODE_NO_ASAN void lodei_free_fast(struct lodei_theap *th, void *p)
     if (lode_unlikely(((uint16_t *)&block->check)[3] == ((uint16_t *)&th->key)[3]))
         goto slow;
     struct lodei_block *head = bin->head;
-    lodei_asan_free(th, p);
+    lodei_asan_free(p);
     block->next = head;
     block->check = lodei_block_check(block, head, th->key);
     bin->head = block;

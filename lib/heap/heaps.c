@@ -121,13 +121,16 @@ static struct lodei_theap *theap_obtain(struct lode_heap *heap, struct lodei_thr
     return th;
 }
 
-static void theap_orphan(struct lodei_theap *th)
+/* Give `th` up, unless another thread has destroyed `heap`, and `th` with it, since `generation`.
+ */
+static void theap_orphan(struct lodei_theap *th, struct lode_heap *heap, uint32_t generation)
 {
-    struct lode_heap *heap = th->heap;
-    lodei_theap_deliver_all(th);
     lodei_lock_take(&heap->lock);
-    __atomic_store_n(&th->thread, NULL, __ATOMIC_RELAXED);
-    lodei_list_push_back(&heap->orphans, &th->orphan_link);
+    if (heap->generation == generation) {
+        lodei_theap_deliver_all(th);
+        __atomic_store_n(&th->thread, NULL, __ATOMIC_RELAXED);
+        lodei_list_push_back(&heap->orphans, &th->orphan_link);
+    }
     lodei_lock_drop(&heap->lock);
 }
 
@@ -199,7 +202,9 @@ void lodei_thread_settle(void)
 
 static int part_is_valid(const struct lodei_part *part)
 {
-    return part->theap != NULL && part->generation == part->heap->generation;
+    /* relaxed: it differs only when the heap is gone, and then nobody may be using it */
+    return part->theap != NULL &&
+           part->generation == __atomic_load_n(&part->heap->generation, __ATOMIC_RELAXED);
 }
 
 void lodei_thread_finish(void)
@@ -210,15 +215,35 @@ void lodei_thread_finish(void)
         return;
     lode_theap_self = &empty_theap;
     thread_self = NULL;
-    theap_orphan(thread->theap);
+    struct lode_heap *heap = thread->theap->heap;
+    theap_orphan(thread->theap, heap, heap->generation);
     size_t rows = thread->parts != NULL ? (size_t)1 << thread->parts_log2 : 0;
     for (size_t i = 0; i < rows; i++)
-        if (part_is_valid(&thread->parts[i]))
-            theap_orphan(thread->parts[i].theap);
+        if (thread->parts[i].theap != NULL)
+            theap_orphan(thread->parts[i].theap, thread->parts[i].heap,
+                         thread->parts[i].generation);
     lodei_lock_take(&lodei_state.registry_lock);
     lodei_list_remove(&thread->registry_link);
     lodei_lock_drop(&lodei_state.registry_lock);
     lodei_meta_thread_free(thread);
+}
+
+static void theap_empty(struct lodei_theap *th)
+{
+    lodei_theap_deliver_all(th);
+    lodei_theap_flush(th);
+}
+
+void lodei_thread_flush(void)
+{
+    struct lodei_thread *thread = thread_self;
+    if (thread == NULL)
+        return;
+    theap_empty(thread->theap);
+    size_t rows = thread->parts != NULL ? (size_t)1 << thread->parts_log2 : 0;
+    for (size_t i = 0; i < rows; i++)
+        if (part_is_valid(&thread->parts[i]))
+            theap_empty(thread->parts[i].theap);
 }
 
 void lodei_threads_forked(void)
@@ -414,7 +439,7 @@ void lode_heap_destroy(struct lode_heap *heap)
     lodei_lock_drop(&lodei_state.registry_lock);
 
     lodei_lock_take(&heap->lock);
-    heap->generation++;
+    __atomic_store_n(&heap->generation, heap->generation + 1, __ATOMIC_RELAXED);
     lodei_lock_drop(&heap->lock);
     while (!lodei_list_empty(&heap->larges)) {
         struct lodei_span *span = lode_container_of(heap->larges.next, struct lodei_span, all);

@@ -30,6 +30,9 @@ void lodei_theap_select(struct lodei_theap *th);
  * itself. */
 LODE_EXPORT void lodei_thread_finish(void);
 
+/* Deliver and return all that this thread's theaps, of whatever heap, hold. */
+void lodei_thread_flush(void);
+
 /* In a forked child: every other thread's theaps become orphans whose bins nobody may read. */
 void lodei_threads_forked(void);
 

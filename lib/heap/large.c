@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large blocks: over 256 KiB, or aligned beyond a slice. Each has slices of its own; only the first
+ * Large blocks: over 64 KiB, or aligned beyond a slice. Each has slices of its own; only the first
  * is marked, so allocating and freeing cost the same at any size. Usable bytes are whole OS pages.
  *
  * Growing tries, in this order: slices it has already; the free slices behind it; moving its pages
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "heap/alloc.h"
-#include "heap/misuse.h"
+#include "heap/fast.h"
 #include "heap/slices.h"
 #include "heap/span.h"
 #include "base/bits.h"
@@ -25,7 +25,7 @@
 /* Below this, copying is cheaper than a mapping of its own. */
 #define GROWTH_SHARE   3
 #define MOVE_MIN_BYTES ((size_t)512 * 1024)
-/* Each moved block costs up to two mappings; the kernel's default limit is 65,530 a process. */
+/* Each edge is one more mapping; the kernel's default limit is 65,530 a process. */
 #define MOVED_MAX 4096
 
 static size_t slices_of(size_t bytes)
@@ -65,7 +65,6 @@ static void *alloc_preferring(struct lode_heap *heap, size_t bytes, size_t align
     span->heap = heap;
     span->slices = (uint32_t)count;
     span->large_bytes = usable_of(bytes);
-    span->moved = 0;
     lodei_lock_take(&heap->lock);
     atomic_store_explicit(&span->state, LODEI_SPAN_LARGE, memory_order_relaxed);
     lodei_list_push_back(&heap->larges, &span->all);
@@ -96,8 +95,6 @@ static int unlink_large(struct lodei_span *span, const void *p)
         account(heap, span, -1);
     }
     lodei_lock_drop(&heap->lock);
-    if (live && span->moved)
-        __atomic_fetch_sub(&lodei_state.moved_runs, 1, __ATOMIC_RELAXED);
     return live;
 }
 
@@ -105,7 +102,8 @@ int lodei_large_free(struct lodei_span *span, const void *p)
 {
     if (!unlink_large(span, p))
         return 0;
-    lodei_slices_free(lodei_span_slice(span), span->slices, span->moved);
+    lodei_asan_poison(lodei_span_start(span), span->slices * LODEI_SLICE_BYTES);
+    lodei_slices_free(lodei_span_slice(span), span->slices);
     return 1;
 }
 
@@ -120,19 +118,39 @@ static void set_size(struct lodei_span *span, size_t bytes, size_t slices)
     lodei_lock_drop(&heap->lock);
 }
 
-/* The old pages over those of `to`; 0, or -errno with nothing changed. */
+/* A system call of moving failed at slice `done`, with the target's pages perhaps unmapped already
+ * (Linux before 6.17). 0 when the rest is copied; else everything is where it was. */
+static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
+{
+    char *from = lodei_span_start(span);
+    size_t at = done * LODEI_SLICE_BYTES, bytes = span->slices * LODEI_SLICE_BYTES;
+    if (lodei_vm_renew(to + at, bytes - at) == 0) {
+        memcpy(to + at, from + at, bytes - at);
+        return 0;
+    }
+    if (at > 0)
+        lodei_vm_move(to, from, at);
+    return -1;
+}
+
+/* The pages of the block over those of `to`, one mapping after the other; 0, or -1: nothing moved.
+ */
 static int move_pages(struct lodei_span *span, char *to)
 {
-    int r = lodei_vm_move(lodei_span_start(span), to, span->slices * LODEI_SLICE_BYTES);
-    if (r != 0)
-        return r;
-    lodei_span_of(lodei_slice_of(to))->moved = 1;
-    __atomic_fetch_add(&lodei_state.moved_runs, 1, __ATOMIC_RELAXED);
+    size_t first = lodei_span_slice(span), target = lodei_slice_of(to), count = span->slices, n;
+    for (size_t done = 0; done < count; done += n) {
+        n = lodei_slices_piece(first + done, count - done);
+        size_t at = done * LODEI_SLICE_BYTES;
+        if (lodei_vm_move(lodei_slice_start(first) + at, to + at, n * LODEI_SLICE_BYTES) != 0)
+            return finish_by_copying(span, to, done);
+        lodei_slices_moved(target + done, n);
+    }
     return 0;
 }
 
 static void *copy_to(struct lodei_span *span, char *to)
 {
+    lodei_asan_alloc(to);
     memcpy(to, lodei_span_start(span), span->large_bytes);
     lodei_large_free(span, lodei_span_start(span));
     return to;
@@ -148,23 +166,22 @@ static void *grow_elsewhere(struct lodei_span *span, size_t bytes)
 {
     size_t dirty, old_bytes = span->large_bytes;
     int may_move = old_bytes >= MOVE_MIN_BYTES &&
-                   __atomic_load_n(&lodei_state.moved_runs, __ATOMIC_RELAXED) < MOVED_MAX;
+                   __atomic_load_n(&lodei_state.moved_edges, __ATOMIC_RELAXED) < MOVED_MAX;
     int copy = !may_move || (bytes - old_bytes > old_bytes / GROWTH_SHARE &&
                              lodei_slices_dirty() >= slices_of(bytes));
     char *to = alloc_preferring(span->heap, bytes, LODEI_SLICE_BYTES,
                                 copy ? LODEI_PREFER_DIRTY : LODEI_PREFER_CLEAN, &dirty);
     if (to == NULL)
         return NULL;
-    if (!may_move || (copy && dirty == slices_of(bytes)) || move_pages(span, to) != 0)
+    if (!may_move || (copy && dirty == slices_of(bytes)))
         return copy_to(span, to);
-    void *p = lodei_span_start(span);
-    if (unlink_large(span, p)) {
-        /* Its pages are gone; only a mapping of its own still has to be healed by a purge. */
-        if (span->moved)
-            lodei_slices_free(lodei_span_slice(span), span->slices, 1);
-        else
-            lodei_slices_free_clean(lodei_span_slice(span), span->slices);
+    if (move_pages(span, to) != 0) {
+        /* The target may be a hole: it is never handed out again. The block stays. */
+        unlink_large(lodei_span_of(lodei_slice_of(to)), to);
+        return NULL;
     }
+    if (unlink_large(span, lodei_span_start(span)))
+        lodei_slices_free_clean(lodei_span_slice(span), span->slices);
     return to;
 }
 
@@ -176,7 +193,7 @@ void *lodei_large_resize(struct lodei_span *span, void *p, size_t bytes)
     size_t first = lodei_span_slice(span);
     if (want < have) {
         set_size(span, bytes, want);
-        lodei_slices_free(first + want, have - want, span->moved);
+        lodei_slices_free(first + want, have - want);
         return p;
     }
     if (want == have || lodei_slices_extend(span->heap->kind, first + have, want - have)) {

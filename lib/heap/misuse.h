@@ -26,14 +26,14 @@ LODE_COLD void lodei_misuse(enum lodei_verb verb, enum lodei_finding finding, co
 /* A free block's words were overwritten: always fatal, the list cannot be trusted any more. */
 LODE_COLD __attribute__((noreturn)) void lodei_corrupted(const void *block);
 
-LODE_INLINE LODE_NO_ASAN void lodei_block_verify(const struct lodei_block *block)
+LODE_BLOCK_INLINE void lodei_block_verify(const struct lodei_block *block)
 {
     if (lode_unlikely(lodei_block_check(block, block->next, lodei_state.key) != block->check))
         lodei_corrupted(block);
 }
 
 /* Whether the words of a block are those of a free one. */
-LODE_INLINE LODE_NO_ASAN int lodei_block_is_free(const struct lodei_block *block)
+LODE_BLOCK_INLINE int lodei_block_is_free(const struct lodei_block *block)
 {
     return lodei_block_check(block, block->next, lodei_state.key) == block->check;
 }

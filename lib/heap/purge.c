@@ -96,21 +96,16 @@ size_t lode_purge(void)
     int left;
     if (lodei_state.default_heap == NULL)
         return 0;
-    struct lodei_thread *thread = lodei_thread_peek();
-    if (thread != NULL) {
-        lodei_theap_deliver_all(thread->theap);
-        lodei_theap_flush(thread->theap);
-    }
+    lodei_thread_flush();
     /* Spans first: emptied ones add to the slices. */
     size_t done = lodei_purge_step(0, UINT64_MAX / 2, &left);
     return done + lodei_slices_purge(0, UINT64_MAX / 2, &left);
 }
 
-int lodei_emergency(struct lodei_theap *th)
+int lodei_emergency(void)
 {
     int left;
-    lodei_theap_deliver_all(th);
-    lodei_theap_flush(th);
+    lodei_thread_flush();
     lodei_purge_step(0, UINT64_MAX / 2, &left);
     return 1;
 }

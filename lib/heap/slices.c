@@ -173,7 +173,7 @@ static const uint64_t *map_of(const struct lodei_segment *seg, enum look look, u
         return seg->free;
     if (look == LOOK_DIRTY)
         return seg->dirty;
-    for (size_t i = 0; i < SEG_SLICES / 64; i++)
+    for (size_t i = 0; i < LODEI_SEGMENT_WORDS; i++)
         room[i] = seg->free[i] & ~seg->dirty[i];
     return room;
 }
@@ -183,7 +183,7 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
 {
     struct lodei_state *s = &lodei_state;
     int dirty = look == LOOK_DIRTY, seen = 0;
-    uint64_t room[SEG_SLICES / 64];
+    uint64_t room[LODEI_SEGMENT_WORDS];
     if (dirty && s->dirty_slices < count)
         return LODEI_SLICES_NONE;
     for (size_t i = s->hint[dirty]; i < s->segments_opened; i++) {
@@ -289,14 +289,10 @@ static void put_back(size_t first, size_t count, int dirty)
     }
 }
 
-void lodei_slices_free(size_t first, size_t count, int moved)
+void lodei_slices_free(size_t first, size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
     put_back(first, count, 1);
-    for (size_t n, left = moved ? count : 0; left > 0; first += n, left -= n) {
-        n = part_in_segment(first, left);
-        lodei_bitmap_put(segment_at(first / SEG_SLICES)->moved, first % SEG_SLICES, n, 1);
-    }
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 
@@ -305,6 +301,58 @@ void lodei_slices_free_clean(size_t first, size_t count)
     lodei_lock_take(&lodei_state.slices_lock);
     put_back(first, count, 0);
     lodei_lock_drop(&lodei_state.slices_lock);
+}
+
+static int edge_at(size_t slice)
+{
+    return lodei_bitmap_get(segment_at(slice / SEG_SLICES)->edges, slice % SEG_SLICES);
+}
+
+static void set_edge(size_t slice, int value)
+{
+    struct lodei_state *s = &lodei_state;
+    if (slice / SEG_SLICES >= s->segments_opened || edge_at(slice) == value)
+        return;
+    lodei_bitmap_put(segment_at(slice / SEG_SLICES)->edges, slice % SEG_SLICES, 1, value);
+    uint32_t edges = s->moved_edges + (value ? 1u : -1u);
+    __atomic_store_n(&s->moved_edges, edges, __ATOMIC_RELAXED);
+}
+
+size_t lodei_slices_piece(size_t first, size_t count)
+{
+    size_t n = 1;
+    lodei_lock_take(&lodei_state.slices_lock);
+    while (n < count && !edge_at(first + n))
+        n++;
+    lodei_lock_drop(&lodei_state.slices_lock);
+    return n;
+}
+
+void lodei_slices_moved(size_t first, size_t count)
+{
+    lodei_lock_take(&lodei_state.slices_lock);
+    set_edge(first, 1);
+    set_edge(first + count, 1);
+    for (size_t at = first, n, left = count; left > 0; at += n, left -= n) {
+        n = part_in_segment(at, left);
+        lodei_bitmap_put(segment_at(at / SEG_SLICES)->moved, at % SEG_SLICES, n, 1);
+    }
+    lodei_lock_drop(&lodei_state.slices_lock);
+}
+
+/* [first, +count) of one segment was mapped afresh: it joins neighbours that never moved. */
+static void renewed(struct lodei_segment *seg, size_t first, size_t count)
+{
+    struct lodei_state *s = &lodei_state;
+    size_t at = first % SEG_SLICES, end = first + count;
+    lodei_bitmap_put(seg->moved, at, count, 0);
+    for (size_t i = first + 1; i < end; i++)
+        set_edge(i, 0);
+    if (at > 0 && !lodei_bitmap_get(seg->moved, at - 1))
+        set_edge(first, 0);
+    if (end / SEG_SLICES < s->segments_opened &&
+        !lodei_bitmap_get(segment_at(end / SEG_SLICES)->moved, end % SEG_SLICES))
+        set_edge(end, 0);
 }
 
 /* The next run of dirty slices of `seg` from `at` that are old enough; its length, 0 when none. */
@@ -335,13 +383,13 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
     lodei_lock_drop(&s->slices_lock);
     size_t bytes = count * LODEI_SLICE_BYTES;
     char *start = lodei_slice_start(first);
-    int renewed = moved && lodei_vm_renew(start, bytes) == 0;
-    int failed = !renewed && lodei_vm_purge(start, bytes) != 0;
-    lodei_lock_take(&s->slices_lock);
-    if (renewed)
-        lodei_bitmap_put(seg->moved, at, count, 0);
-    if (renewed && seg->kind == LODE_KIND_HUGE)
+    int afresh = moved && lodei_vm_renew(start, bytes) == 0;
+    int failed = !afresh && lodei_vm_purge(start, bytes) != 0;
+    if (afresh && seg->kind == LODE_KIND_HUGE)
         lodei_vm_advise_huge(start, bytes);
+    lodei_lock_take(&s->slices_lock);
+    if (afresh)
+        renewed(seg, first, count);
     put_back(first, count, failed);
     if (failed)
         return 0;

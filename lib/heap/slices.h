@@ -27,10 +27,14 @@ size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum 
 size_t lodei_slices_dirty(void);
 /* The next `more` slices behind `end` if they are free and of the same kind: 1, or 0 unchanged. */
 int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more);
-/* Give back; `moved`: they stand on mappings made by lodei_vm_move(). */
-void lodei_slices_free(size_t first, size_t count, int moved);
+void lodei_slices_free(size_t first, size_t count);
 /* As free, for slices whose pages are gone already. */
 void lodei_slices_free_clean(size_t first, size_t count);
+
+/* How many of the `count` slices from `first` on are one mapping: what one mremap can move. */
+size_t lodei_slices_piece(size_t first, size_t count);
+/* [first, +count) has become a mapping of its own, by lodei_vm_move(). */
+void lodei_slices_moved(size_t first, size_t count);
 
 /*
  * Give dirty slices back to the kernel that were freed at least `age_ms` ago, for at most

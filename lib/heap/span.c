@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "heap/fast.h"
 #include "heap/misuse.h"
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
@@ -62,6 +63,18 @@ static void table_publish(struct lodei_span *span)
     table_set(span, span->slices == 1 ? &span->theap->bins[span->class] : lodei_state.no_bin);
 }
 
+static void set_carved(struct lodei_span *span, uint32_t carved)
+{
+    /* relaxed: lodei_classify() reads it without a lock */
+    __atomic_store_n(&span->carved, carved, __ATOMIC_RELAXED);
+}
+
+static void set_dormant(struct lodei_span *span, uint32_t dormant)
+{
+    /* relaxed: lodei_classify() reads it without a lock */
+    __atomic_store_n(&span->dormant, dormant, __ATOMIC_RELAXED);
+}
+
 static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
 {
     const struct lodei_class *k = &lodei_classes[class];
@@ -72,7 +85,9 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     struct lodei_span *span = lodei_span_at(first);
     span->theap = th;
     span->free = lodei_state.nil;
-    span->used = span->free_count = span->dormant = span->carved = 0;
+    span->used = span->free_count = 0;
+    set_dormant(span, 0);
+    set_carved(span, 0);
     span->capacity = k->blocks;
     span->block_bytes = k->block_bytes;
     span->slices = k->slices;
@@ -80,7 +95,7 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     span->class = (uint8_t) class;
     span->was_dirty = dirty > 0;
     span->purged = 0;
-    span->purging = span->moved = 0;
+    span->purging = 0;
     lodei_list_init(&span->purge_link);
     for (size_t i = 1; i < k->slices; i++) {
         struct lodei_span *rest = lodei_span_at(first + i);
@@ -110,7 +125,8 @@ static void span_destroy(struct lodei_theap *th, struct lodei_span *span)
     for (size_t i = 0; i < n; i++)
         atomic_store_explicit(&lodei_span_at(first + i)->state, LODEI_SPAN_FREE,
                               memory_order_relaxed);
-    lodei_slices_free(first, n, 0);
+    lodei_asan_poison(lodei_slice_start(first), n * LODEI_SLICE_BYTES);
+    lodei_slices_free(first, n);
 }
 
 /* First and last OS page, counted from the span's start, of block `index`. */
@@ -128,14 +144,17 @@ static size_t pages_per_slice(void)
 
 static int page_is_purged(struct lodei_span *span, size_t page)
 {
-    return *lodei_span_purged(span, page / pages_per_slice()) >> (page % pages_per_slice()) & 1;
+    /* relaxed: lodei_classify() asks without a lock, about blocks whose bits cannot be changing */
+    uint16_t bits =
+        __atomic_load_n(lodei_span_purged(span, page / pages_per_slice()), __ATOMIC_RELAXED);
+    return bits >> (page % pages_per_slice()) & 1;
 }
 
 static void page_set_purged(struct lodei_span *span, size_t page, int value)
 {
     uint16_t *bits = lodei_span_purged(span, page / pages_per_slice());
     uint16_t bit = (uint16_t)(1u << (page % pages_per_slice()));
-    *bits = (uint16_t)(value ? *bits | bit : *bits & ~bit);
+    __atomic_store_n(bits, (uint16_t)(value ? *bits | bit : *bits & ~bit), __ATOMIC_RELAXED);
 }
 
 int lodei_span_is_dormant(struct lodei_span *span, uint32_t index)
@@ -185,7 +204,7 @@ static void span_wake(struct lodei_span *span)
         link_block((struct lodei_block *)(void *)at, span->free);
         span->free = (struct lodei_block *)(void *)at;
         span->free_count++;
-        span->dormant--;
+        set_dormant(span, span->dormant - 1);
     }
     for (; page <= last; page++)
         page_set_purged(span, page, 0);
@@ -214,7 +233,7 @@ static LODE_NO_ASAN struct lodei_block *span_carve(struct lodei_span *span, uint
         struct lodei_block *next = i + 1 < n ? (void *)(p + span->block_bytes) : lodei_state.nil;
         link_block((void *)p, next);
     }
-    span->carved += n;
+    set_carved(span, span->carved + n);
     span->used += n;
     *ret_count = n;
     return (void *)(start + at);
@@ -225,7 +244,7 @@ static LODE_NO_ASAN void *span_carve_one(struct lodei_span *span, int *ret_zero)
 {
     struct lodei_block *block =
         (void *)(lodei_span_start(span) + (size_t)span->carved * span->block_bytes);
-    span->carved++;
+    set_carved(span, span->carved + 1);
     span->used++;
     *ret_zero = !span->was_dirty;
     if (span->was_dirty)
@@ -306,6 +325,15 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
     return direct;
 }
 
+/* Blocks came back: its pages are to be looked at in a while. */
+static void span_queue(struct lodei_theap *th, struct lodei_span *span)
+{
+    if (lodei_list_linked(&span->purge_link))
+        return;
+    span->queued_ms = (uint32_t)lodei_clock_ms();
+    lodei_list_push_back(&th->purgeable, &span->purge_link);
+}
+
 static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *block)
 {
     struct lodei_span *span = lodei_span_of(lodei_slice_of(block));
@@ -328,10 +356,7 @@ static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *
         lodei_list_remove(&span->link);
         lodei_list_push_back(&shelf->partial, &span->link);
     }
-    if (!lodei_list_linked(&span->purge_link)) {
-        span->queued_ms = (uint32_t)lodei_clock_ms();
-        lodei_list_push_back(&th->purgeable, &span->purge_link);
-    }
+    span_queue(th, span);
 }
 
 LODE_NO_ASAN void lodei_theap_return_locked(struct lodei_theap *th, struct lodei_block *chain)
@@ -416,7 +441,13 @@ static size_t mark_free_pages(struct lodei_span *span, uint64_t *marked)
     size_t pages = span->slices * pages_per_slice(), n = 0;
     memset(units, 0, pages * sizeof(units[0]));
     count_free_bytes(span, units);
-    size_t carved_pages = ((size_t)span->carved * span->block_bytes) >> lodei_page_log2;
+    size_t carved_bytes = (size_t)span->carved * span->block_bytes;
+    size_t carved_pages = carved_bytes >> lodei_page_log2;
+    if (span->carved == span->capacity) { /* nobody will ever live behind the last block */
+        carved_pages = pages;
+        for (size_t at = carved_bytes; at < pages << lodei_page_log2; at += 16)
+            units[at >> lodei_page_log2]++;
+    }
     for (size_t p = 0; p < carved_pages; p++) {
         if (page_is_purged(span, p))
             continue;
@@ -424,7 +455,7 @@ static size_t mark_free_pages(struct lodei_span *span, uint64_t *marked)
         /* What dormant blocks at the edges hold of this page is free too. */
         uint32_t first = (uint32_t)(at / span->block_bytes);
         uint32_t last = (uint32_t)((at + lodei_page_bytes - 1) / span->block_bytes);
-        if (span->dormant > 0 && lodei_span_is_dormant(span, first))
+        if (span->dormant > 0 && first < span->carved && lodei_span_is_dormant(span, first))
             covered +=
                 (lodei_min((first + 1) * (size_t)span->block_bytes, at + lodei_page_bytes) - at) /
                 16;
@@ -449,7 +480,7 @@ static LODE_NO_ASAN void unlink_dormant(struct lodei_span *span)
         uint32_t index =
             (uint32_t)((size_t)((char *)b - lodei_span_start(span)) / span->block_bytes);
         if (lodei_span_is_dormant(span, index)) {
-            span->dormant++;
+            set_dormant(span, span->dormant + 1);
             continue;
         }
         link_block(b, kept);
@@ -478,6 +509,15 @@ static size_t purge_marked(struct lodei_span *span, const uint64_t *marked)
     return done;
 }
 
+/* After a purge: back on the shelf, and in line again if blocks came back meanwhile. */
+static void span_settle(struct lodei_theap *th, struct lodei_span *span, int again)
+{
+    if (span_has_blocks(span))
+        lodei_list_push_back(&th->shelves[span->class].partial, &span->link);
+    if (again)
+        span_queue(th, span);
+}
+
 /* Purge what can be purged of one span, th->lock held; it is dropped during the system calls. */
 static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
 {
@@ -492,6 +532,9 @@ static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
         if (lodei_bitmap_get(marked, p))
             page_set_purged(span, p, 1);
     unlink_dormant(span);
+    if (span->dormant == 0)
+        table_publish(span);
+    uint32_t free_count = span->free_count;
     span->purging = 1; /* and nobody may fill a list from it meanwhile */
     lodei_list_remove(&span->link);
     lodei_lock_drop(&th->lock);
@@ -501,7 +544,7 @@ static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
     if (span->used == 0)
         span_destroy(th, span);
     else
-        lodei_list_push_back(&th->shelves[span->class].partial, &span->link);
+        span_settle(th, span, span->free_count != free_count);
     lodei_theap_verify(th);
     return done;
 }

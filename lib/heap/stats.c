@@ -19,7 +19,7 @@ static void add_span(struct lode_stats *s, struct lodei_span *span)
 {
     size_t bytes = span->slices * LODEI_SLICE_BYTES, purged = 0, untouched = 0;
     size_t used = (size_t)span->used * span->block_bytes;
-    for (size_t i = 0; span->dormant > 0 && i < span->slices; i++)
+    for (size_t i = 0; i < span->slices; i++)
         purged += (size_t)__builtin_popcount(*lodei_span_purged(span, i)) << lodei_page_log2;
     if (!span->was_dirty)
         untouched =

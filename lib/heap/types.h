@@ -76,12 +76,13 @@
 #define LODEI_SLICE_BYTES    ((size_t)1 << LODEI_SLICE_LOG2)
 #define LODEI_SEGMENT_LOG2   26
 #define LODEI_SEGMENT_BYTES  ((size_t)1 << LODEI_SEGMENT_LOG2)
+#define LODEI_SEGMENT_WORDS  (LODEI_SEGMENT_SLICES / 64) /* of a bitmap with a bit per slice */
 #define LODEI_SEGMENT_SLICES (LODEI_SEGMENT_BYTES / LODEI_SLICE_BYTES)
 
-/* Size classes: 16-byte steps to 128, then 8 a doubling to 256 KiB (at most 11.1 % waste above
+/* Size classes: 16-byte steps to 128, then 8 a doubling to 64 KiB (at most 11.1 % waste above
  * 128). */
-#define LODEI_MEDIUM_MAX  ((size_t)256 * 1024)
-#define LODEI_CLASS_COUNT (8 + 8 * 11)
+#define LODEI_MEDIUM_MAX  ((size_t)64 * 1024)
+#define LODEI_CLASS_COUNT (8 + 8 * 9)
 /* Sizes the fast path of malloc serves through theap->bin_of. */
 #define LODEI_TINY_MAX ((size_t)1024)
 /* Classes whose spans are one slice: only these are in the slice table. 8 + 8 * 6 classes, to 8
@@ -199,7 +200,6 @@ struct lodei_span {
     _Atomic uint8_t state; /* enum lodei_span_state; read without a lock to sort out a pointer */
     uint8_t was_dirty;     /* memory not yet carved may hold old contents */
     uint8_t purging;       /* pages are being given back with no lock held: the span must stay */
-    uint8_t moved;         /* large: stands on a mapping of lodei_vm_move() */
 };
 
 _Static_assert(sizeof(struct lodei_span) <= 128, "one span descriptor, two cache lines");
@@ -207,20 +207,18 @@ _Static_assert(sizeof(struct lodei_span) <= 128, "one span descriptor, two cache
 
 /* Guarded by lodei_state.slices_lock. */
 struct lodei_segment {
-    uint64_t free[LODEI_SEGMENT_SLICES / 64];  /* slices nobody uses */
-    uint64_t dirty[LODEI_SEGMENT_SLICES / 64]; /* of those, the ones with pages behind them */
-    uint64_t
-        moved[LODEI_SEGMENT_SLICES / 64]; /* on a mapping of lodei_vm_move(): renew, not purge */
-    uint64_t touched[LODEI_SEGMENT_SLICES / 64]; /* handed out at least once */
-    uint16_t
-        freed_tick[LODEI_SEGMENT_SLICES]; /* when a dirty slice was freed, LODEI_TICK_MS units */
+    uint64_t free[LODEI_SEGMENT_WORDS];    /* slices nobody uses */
+    uint64_t dirty[LODEI_SEGMENT_WORDS];   /* of those, the ones with pages behind them */
+    uint64_t touched[LODEI_SEGMENT_WORDS]; /* handed out at least once */
+    uint64_t moved[LODEI_SEGMENT_WORDS];   /* on a mapping of lodei_vm_move(): renew, not purge */
+    uint64_t edges[LODEI_SEGMENT_WORDS];   /* the slice before it is on another mapping */
+    uint16_t freed_tick[LODEI_SEGMENT_SLICES]; /* of dirty slices, in units of LODEI_TICK_MS */
     uint32_t free_count;
     uint32_t dirty_count;
-    uint32_t committed;  /* slices below this are readable and writable */
-    uint32_t longest;    /* no run of free slices is longer than this */
-    uint32_t huge_until; /* slices below this were advised for huge pages */
-    uint8_t kind;        /* enum lode_kind */
-    uint8_t in_use;      /* 0: not opened yet */
+    uint32_t committed; /* slices below this are readable and writable */
+    uint32_t longest;   /* no run of free slices is longer than this */
+    uint8_t kind;       /* enum lode_kind */
+    uint8_t in_use;     /* 0: not opened yet */
 };
 
 struct lode_heap {
@@ -288,8 +286,8 @@ struct lodei_state {
     size_t committed_slices;
     size_t used_slices;
     size_t dirty_slices;
-    size_t hint[2];      /* [dirty]: no segment below it has a free (a dirty) slice */
-    uint32_t moved_runs; /* large blocks standing on a mapping of their own */
+    size_t hint[2];       /* [dirty]: no segment below it has a free (a dirty) slice */
+    uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */
 
     struct lodei_lock registry_lock;
     struct lodei_list heaps;

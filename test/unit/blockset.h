@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of what a heap holds: the live blocks, each filled with a pattern of its own, and a seeded
- * source of sizes. Takes its storage from libc's malloc, never from the heaps under test, and reports
- * by return value, so that Criterion tests and plain programs can both use it. Not thread-safe.
+ * A model of what a heap holds: the live blocks, each filled with a pattern of its own, and a
+ * seeded source of sizes. Takes its storage from libc's malloc, never from the heaps under test,
+ * and reports by return value, so that Criterion tests and plain programs can both use it. Not
+ * thread-safe.
  */
 #ifndef BLOCKSET_H
 #define BLOCKSET_H

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "blockset.h"
 
-#define BITS 300
+#define BITS  300
 #define WORDS ((BITS + 63) / 64)
 
 Test(bits, rounding)
@@ -103,8 +103,8 @@ Test(bitmap, find_run)
             lodei_bitmap_put(map, at, 1, 0);
             model[at] = 0;
         }
-        size_t count = 1 + blockset_below(&random, 80), align = (size_t)1
-                                                                << blockset_below(&random, 7);
+        size_t count = 1 + blockset_below(&random, 80),
+               align = (size_t)1 << blockset_below(&random, 7);
         size_t bias = blockset_below(&random, 3) * BITS;
         size_t found = lodei_bitmap_find_run(map, BITS, count, align, bias, &longest);
         cr_assert_eq(found, naive_run(model, count, align, bias));

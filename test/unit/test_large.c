@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* heap/large.c: large blocks, and how they grow and shrink. */
+#include <criterion/criterion.h>
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/conf.h"
+#include "blockset.h"
+#include "heap/alloc.h"
+#include "heap/heaps.h"
+#include "heap/slices.h"
+#include "heap/span.h"
+#include "heaplook.h"
+#include "os/vm.h"
+
+#define MIB ((size_t)1 << 20)
+
+static struct blockset set;
+
+static void start(void)
+{
+    blockset_init(&set, 41);
+    lodei_conf.purge = LODEI_PURGE_OFF;
+}
+
+TestSuite(large, .init = start);
+
+static char *alloc_filled(size_t bytes)
+{
+    void *p = lode_malloc(bytes);
+    cr_assert_not_null(p);
+    blockset_add(&set, p, bytes)->usable = lode_usable_size(p);
+    return p;
+}
+
+static size_t index_of(const void *p)
+{
+    for (size_t i = 0; i < set.count; i++)
+        if (set.all[i].at == p)
+            return i;
+    cr_assert_fail("no such block");
+    return 0;
+}
+
+/* realloc to `bytes`: what both sizes hold must be kept. Refilled afterwards. */
+static char *resize(char *p, size_t bytes)
+{
+    size_t i = index_of(p), old = set.all[i].bytes;
+    char *to = lode_realloc(p, bytes);
+    cr_assert_not_null(to);
+    cr_assert(blockset_stands_at(&set, i, to, bytes < old ? 1024 : bytes),
+              "contents lost from %zu to %zu bytes", old, bytes);
+    set.all[i].at = (unsigned char *)to;
+    set.all[i].bytes = bytes;
+    set.all[i].usable = lode_usable_size(to);
+    blockset_fill(&set, i);
+    return to;
+}
+
+static void release(char *p)
+{
+    size_t i = index_of(p);
+    cr_assert(blockset_intact(&set, i));
+    lode_free(blockset_remove(&set, i));
+}
+
+Test(large, usable_is_whole_pages)
+{
+    static const size_t sizes[] = {262145, 300000, MIB, MIB + 1, 5 * MIB - 1, 70 * MIB};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char *p = alloc_filled(sizes[i]);
+        cr_assert_eq(lode_usable_size(p), lodei_round_up(sizes[i], lodei_page_bytes));
+        cr_assert_eq(lode_usable_size(p), lode_good_size(sizes[i]));
+        cr_assert_eq((uintptr_t)p % LODEI_SLICE_BYTES, 0);
+        memset(p, 3, lode_usable_size(p));
+        blockset_fill(&set, index_of(p));
+        cr_assert_eq(heaplook_stats(NULL).large_blocks, set.count);
+    }
+    while (set.count > 0)
+        release((char *)set.all[0].at);
+    cr_assert_eq(heaplook_stats(NULL).large_blocks, 0);
+    cr_assert_eq(heaplook_stats(NULL).large_bytes, 0);
+}
+
+Test(large, alignment)
+{
+    for (size_t align = 16; align <= 512 * MIB; align *= 2) {
+        char *p = lode_aligned_alloc(align, 300000);
+        cr_assert_not_null(p);
+        cr_assert_eq((uintptr_t)p % align, 0);
+        cr_assert_geq(lode_usable_size(p), 300000);
+        blockset_add(&set, p, 300000)->usable = lode_usable_size(p);
+        char *small = lode_aligned_alloc(align, 1);
+        cr_assert_eq((uintptr_t)small % align, 0);
+        lode_free(small);
+    }
+    while (set.count > 0)
+        release((char *)set.all[0].at);
+    cr_assert_eq(heaplook_unnamed_bytes(), 0);
+}
+
+Test(large, grows_in_its_last_slice)
+{
+    char *p = alloc_filled(5 * LODEI_SLICE_BYTES + 1);
+    cr_assert_eq(resize(p, 5 * LODEI_SLICE_BYTES + 9000), p);
+    cr_assert_eq(resize(p, 6 * LODEI_SLICE_BYTES), p);
+    cr_assert_eq(lode_usable_size(p), 6 * LODEI_SLICE_BYTES);
+    release(p);
+}
+
+Test(large, grows_into_free_slices)
+{
+    char *p = alloc_filled(MIB);
+    for (size_t bytes = 2 * MIB; bytes <= 100 * MIB; bytes += 7 * MIB)
+        cr_assert_eq(resize(p, bytes), p, "nobody stands behind it");
+    release(p);
+}
+
+/* Blocked from behind: the pages move, the old addresses read as zero and can be handed out again.
+ */
+Test(large, grows_by_moving_pages)
+{
+    char *p = alloc_filled(4 * MIB);
+    char *wall = alloc_filled(MIB);
+    size_t slice = lodei_slice_of(p), slices = 4 * MIB / LODEI_SLICE_BYTES;
+    size_t before = lodei_state.moved_runs;
+    char *to = resize(p, 5 * MIB);
+    cr_assert_neq(to, p);
+    cr_assert_eq(lodei_state.moved_runs, before + 1);
+    cr_assert(blockset_is_zero(p, slices * LODEI_SLICE_BYTES));
+    size_t dirty = 99;
+    size_t again = lodei_slices_alloc(LODE_KIND_SYSTEM, slices, 1, LODEI_PREFER_DIRTY, &dirty);
+    cr_assert_eq(again, slice);
+    cr_assert_eq(dirty, 0);
+    lodei_slices_free(again, slices, 0);
+    release(to);
+    cr_assert_eq(lodei_state.moved_runs, before);
+    release(wall);
+    cr_assert_eq(heaplook_unnamed_bytes(), 0);
+}
+
+/* Grown by moving, then in place, then by moving: the block stands on several mappings. */
+Test(large, moves_again_after_growing_in_place)
+{
+    char *p = alloc_filled(4 * MIB);
+    char *wall = alloc_filled(MIB);
+    for (int round = 0; round < 8; round++) {
+        size_t bytes = set.all[index_of(p)].bytes;
+        char *to = resize(p, bytes + MIB); /* moves or extends */
+        to = resize(to, bytes + MIB + LODEI_SLICE_BYTES);
+        char *wall2 = alloc_filled(LODEI_SLICE_BYTES * 5);
+        to = resize(to, bytes + 2 * MIB);
+        release(wall);
+        wall = wall2;
+        p = to;
+        cr_assert_eq(blockset_broken(&set), 0);
+        cr_assert_eq(heaplook_unnamed_bytes(), 0);
+    }
+}
+
+Test(large, shrinks_in_place)
+{
+    char *p = alloc_filled(20 * MIB);
+    for (size_t bytes = 15 * MIB; bytes > LODEI_MEDIUM_MAX; bytes = bytes * 3 / 4) {
+        cr_assert_eq(resize(p, bytes), p);
+        cr_assert_eq(lode_usable_size(p), lodei_round_up(bytes, lodei_page_bytes));
+        char *behind = p + lodei_round_up(bytes, LODEI_SLICE_BYTES);
+        cr_assert_eq(lodei_span_of(lodei_slice_of(behind)), NULL, "the tail belongs to nobody");
+        cr_assert_eq(heaplook_unnamed_bytes(), 0);
+    }
+    char *small = resize(p, 1000); /* too small for slices of its own */
+    cr_assert_neq(small, p);
+    cr_assert_eq(lode_usable_size(small), 1024);
+    cr_assert_eq(heaplook_stats(NULL).large_blocks, 0);
+    release(small);
+}
+
+Test(large, calloc_after_every_way_of_coming_by_dirt)
+{
+    for (int round = 0; round < 60; round++) {
+        size_t bytes = LODEI_MEDIUM_MAX + 1 + blockset_below(&set, 3 * MIB);
+        char *p = lode_calloc(1, bytes);
+        cr_assert(blockset_is_zero(p, bytes), "%zu bytes are not zero", bytes);
+        memset(p, 0xee, lode_usable_size(p));
+        char *wall = round % 3 == 0 ? lode_malloc(MIB) : NULL;
+        p = lode_realloc(p, bytes + blockset_below(&set, 2 * MIB));
+        memset(p, 0xee, lode_usable_size(p));
+        p = lode_realloc(p, LODEI_MEDIUM_MAX + 1 + blockset_below(&set, bytes));
+        memset(p, 0xee, lode_usable_size(p));
+        if (round % 7 == 0)
+            lode_purge();
+        lode_free(p);
+        lode_free(wall);
+    }
+}
+
+Test(large, random_against_model)
+{
+    for (int step = 0; step < 1500; step++) {
+        size_t what = blockset_below(&set, 10);
+        size_t bytes = LODEI_MEDIUM_MAX + 1 + blockset_below(&set, 6 * MIB);
+        if (set.count == 0 || (what < 4 && set.count < 24)) {
+            char *p = lode_malloc(bytes);
+            cr_assert_not(blockset_overlaps(&set, p, lode_usable_size(p)));
+            blockset_add(&set, p, bytes)->usable = lode_usable_size(p);
+        } else if (what < 6) {
+            release((char *)set.all[blockset_below(&set, set.count)].at);
+        } else if (what < 9) {
+            resize((char *)set.all[blockset_below(&set, set.count)].at, bytes);
+        } else {
+            lode_purge();
+        }
+        if (step % 32 == 0) {
+            cr_assert_eq(blockset_broken(&set), 0);
+            cr_assert_eq(heaplook_unnamed_bytes(), 0);
+            cr_assert_eq(heaplook_stats(NULL).large_bytes, blockset_usable(&set));
+        }
+    }
+}
+
+Test(large, too_large)
+{
+    static const size_t sizes[] = {PTRDIFF_MAX,         (size_t)PTRDIFF_MAX + 1, SIZE_MAX,
+                                   PTRDIFF_MAX - 65536, (size_t)1 << 62,         (size_t)1 << 50};
+    char *p = alloc_filled(MIB);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        cr_assert_null(lode_malloc(sizes[i]));
+        cr_assert_null(lode_calloc(1, sizes[i]));
+        cr_assert_null(lode_aligned_alloc(4096, sizes[i]));
+        cr_assert_null(lode_realloc(p, sizes[i]));
+        cr_assert_null(lode_heap_alloc(lode_heap_default(), sizes[i]));
+    }
+    cr_assert_null(lode_aligned_alloc((size_t)1 << 63, 1));
+    cr_assert_eq(blockset_broken(&set), 0, "a failed realloc leaves the block alone");
+    cr_assert_eq(heaplook_stats(NULL).live_blocks, 1);
+}
