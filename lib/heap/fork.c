@@ -20,17 +20,20 @@
 #include "heap/span.h"
 #include "heap/trace.h"
 
-/* Every heap lock and theap lock, in registry order; registry_lock is held or there is one thread.
- */
-static void each_lock(void (*act)(struct lodei_lock *))
+static void each_heap_lock(void (*act)(struct lodei_lock *))
 {
     struct lodei_state *s = &lodei_state;
-    struct lodei_list *h, *l;
-    for (h = s->heaps.next; h != &s->heaps; h = h->next)
+    for (struct lodei_list *h = s->heaps.next; h != &s->heaps; h = h->next)
         act(&lode_container_of(h, struct lode_heap, registry_link)->lock);
-    for (h = s->heaps.next; h != &s->heaps; h = h->next) {
+}
+
+/* The heaps' locks, which guard the lists of theaps, are held, or there is one thread. */
+static void each_theap_lock(void (*act)(struct lodei_lock *))
+{
+    struct lodei_state *s = &lodei_state;
+    for (struct lodei_list *h = s->heaps.next; h != &s->heaps; h = h->next) {
         struct lode_heap *heap = lode_container_of(h, struct lode_heap, registry_link);
-        for (l = heap->theaps.next; l != &heap->theaps; l = l->next)
+        for (struct lodei_list *l = heap->theaps.next; l != &heap->theaps; l = l->next)
             act(&lode_container_of(l, struct lodei_theap, heap_link)->lock);
     }
 }
@@ -48,7 +51,8 @@ void lodei_fork_prepare(void)
     if (s->tracer != NULL)
         s->tracer->fork_prepare();
     lodei_lock_take_unranked(&s->registry_lock);
-    each_lock(lodei_lock_take_unranked);
+    each_heap_lock(lodei_lock_take_unranked);
+    each_theap_lock(lodei_lock_take_unranked);
     lodei_lock_take_unranked(&s->slices_lock);
     lodei_lock_take_unranked(&s->meta_lock);
 }
@@ -60,7 +64,8 @@ void lodei_fork_parent(void)
         return;
     lodei_lock_drop_unranked(&s->meta_lock);
     lodei_lock_drop_unranked(&s->slices_lock);
-    each_lock(lodei_lock_drop_unranked);
+    each_theap_lock(lodei_lock_drop_unranked);
+    each_heap_lock(lodei_lock_drop_unranked);
     lodei_lock_drop_unranked(&s->registry_lock);
     if (s->tracer != NULL)
         s->tracer->fork_parent();
@@ -71,7 +76,8 @@ static void child_restart(void)
     struct lodei_state *s = &lodei_state;
     reset(&s->meta_lock);
     reset(&s->slices_lock);
-    each_lock(reset);
+    each_theap_lock(reset);
+    each_heap_lock(reset);
     reset(&s->registry_lock);
     lodei_threads_forked();
     lodei_purge_forked();

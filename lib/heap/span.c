@@ -522,8 +522,7 @@ static void span_settle(struct lodei_theap *th, struct lodei_span *span, int aga
 static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
 {
     uint64_t marked[PAGES_MAX / 64] = {0};
-    if ((size_t)span->free_count * span->block_bytes < lodei_page_bytes ||
-        mark_free_pages(span, marked) == 0)
+    if (mark_free_pages(span, marked) == 0)
         return 0;
     table_set(
         span,
