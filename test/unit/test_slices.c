@@ -136,7 +136,7 @@ static void do_free(void)
     if (clean)
         lodei_slices_free_clean(r.first, r.count);
     else
-        lodei_slices_free(r.first, r.count, 0);
+        lodei_slices_free(r.first, r.count);
     cr_assert_eq(lodei_slices_state(r.first), 2);
 }
 
@@ -222,7 +222,7 @@ Test(slices, longer_than_a_segment)
     /* Its tail shares a segment with others. */
     cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, big + count, 7), 1);
     enter(big + count, 7, 1, 0);
-    lodei_slices_free(big, count + 7, 0);
+    lodei_slices_free(big, count + 7);
     for (size_t i = big; i < big + count + 7; i++)
         *fate_of(i) = DIRTY;
     size_t again = take(LODE_KIND_SYSTEM, 2 * SEG, 1, &dirty);
@@ -276,28 +276,38 @@ Test(slices, budget)
     for (int i = 0; i < 8; i++)
         first[i] = take(LODE_KIND_SYSTEM, 2, 1, &dirty);
     for (int i = 0; i < 8; i += 2)
-        lodei_slices_free(first[i], 2, 0);
+        lodei_slices_free(first[i], 2);
     cr_assert_eq(lodei_slices_purge(0, 0, &left), 2 * LODEI_SLICE_BYTES, "a step does one run");
     cr_assert_eq(left, 1);
     cr_assert_eq(lodei_slices_purge(0, 1000000, &left), 6 * LODEI_SLICE_BYTES);
     cr_assert_eq(left, 0);
 }
 
-/* Slices whose mapping was moved elsewhere are mapped afresh, and read as zero. */
+/* Slices that stand on a moved mapping are known for it, mapped afresh by a purge, and zero then.
+ */
 Test(slices, moved_mappings_heal)
 {
-    size_t dirty, n = 16;
+    size_t dirty, n = 16, bytes = n * LODEI_SLICE_BYTES;
     size_t from = take(LODE_KIND_SYSTEM, n, 1, &dirty);
     size_t to = take(LODE_KIND_SYSTEM, n, 1, &dirty);
+    size_t behind = take(LODE_KIND_SYSTEM, n, 1, &dirty);
     int left;
-    memset(lodei_slice_start(from), 0x77, n * LODEI_SLICE_BYTES);
-    cr_assert_eq(
-        lodei_vm_move(lodei_slice_start(from), lodei_slice_start(to), n * LODEI_SLICE_BYTES), 0);
-    cr_assert(blockset_is_zero(lodei_slice_start(from), n * LODEI_SLICE_BYTES));
+    cr_assert_eq(behind, to + n);
+    cr_assert_eq(lodei_slices_piece(from, 3 * n), 3 * n, "nothing has moved yet");
+    memset(lodei_slice_start(from), 0x77, bytes);
+    cr_assert_eq(lodei_vm_move(lodei_slice_start(from), lodei_slice_start(to), bytes), 0);
+    lodei_slices_moved(to, n);
+    cr_assert(blockset_is_zero(lodei_slice_start(from), bytes));
     cr_assert_eq(lodei_slice_start(to)[5], 0x77);
-    lodei_slices_free(to, n, 1);
-    cr_assert_eq(lodei_slices_purge(0, 1000000, &left), n * LODEI_SLICE_BYTES);
+    cr_assert_eq(lodei_slices_piece(from, 3 * n), n);
+    cr_assert_eq(lodei_slices_piece(to, 2 * n), n);
+    cr_assert_eq(lodei_slices_piece(to + 3, 2 * n), n - 3);
+    cr_assert_eq(lodei_state.moved_edges, 2);
+    lodei_slices_free(to, n);
+    cr_assert_eq(lodei_slices_purge(0, 1000000, &left), bytes);
+    cr_assert_eq(lodei_state.moved_edges, 0);
+    cr_assert_eq(lodei_slices_piece(from, 3 * n), 3 * n);
     cr_assert_eq(take(LODE_KIND_SYSTEM, n, 1, &dirty), to);
     cr_assert_eq(dirty, 0);
-    cr_assert(blockset_is_zero(lodei_slice_start(to), n * LODEI_SLICE_BYTES));
+    cr_assert(blockset_is_zero(lodei_slice_start(to), bytes));
 }

@@ -126,6 +126,8 @@ static void expect_classified(void)
 
 static void purge_rounds(size_t bytes, size_t blocks)
 {
+    if (bytes > LODEI_MEDIUM_MAX)
+        return;
     for (int round = 0; round < 4; round++) {
         while (set.count < blocks)
             alloc_one(bytes);

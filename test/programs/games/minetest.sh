@@ -5,6 +5,9 @@
 #
 #   usage: minetest.sh [LIBRARY.so [EMERGE_THREADS [HALF_WIDTH]]]
 #
+# RUNNER (environment): a command put in front of the server's instead of LIBRARY, such as
+# "lode run --leaks --"; its messages go to stderr.
+#
 # HALF_WIDTH (nodes, default 160) gives 3,528 map blocks of 16^3 nodes; 64 gives 648. Prints
 #
 #   EMERGE blocks=N ms=T                   from a mod inside the server
@@ -60,6 +63,12 @@ bind_address = 127.0.0.1
 port = ${LODE_GAME_PORT:-31777}
 EOF
 
+if [ -n "${RUNNER:-}" ]; then
+    # shellcheck disable=SC2086 # RUNNER is a command with its arguments
+    HOME=$world MINETEST_USER_PATH=$world $RUNNER \
+        "$server" --world "$world" --config "$world/server.conf" --logfile ""
+    exit
+fi
 status=0
 HOME=$world MINETEST_USER_PATH=$world /usr/bin/time -o "$world/figures" \
     -f 'wall=%e user=%U sys=%S rssKB=%M' \
