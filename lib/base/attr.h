@@ -55,6 +55,7 @@
 LODE_COLD __attribute__((noreturn)) void lodei_assert_failed(const char *expr, const char *file,
                                                              int line);
 
-#define lode_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define lode_container_of(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -236,6 +236,12 @@ void lodei_block_free(struct lodei_span *span, void *p)
     if (lode_unlikely(lodei_slice_of(p) >= owner->slice_count))
         lodei_theap_refresh(owner);
     struct lodei_bin *bin = &owner->bins[span->class];
+    if (bin->capacity == 0) {
+        mark_free(p, lodei_state.nil);
+        lodei_theap_return(owner, p);
+        lodei_theap_tick(owner);
+        return;
+    }
     mark_free(p, bin->head);
     bin->head = p;
     if (--bin->room < 0)

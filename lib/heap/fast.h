@@ -82,7 +82,7 @@ LODE_BLOCK_INLINE void lodei_free_fast(struct lodei_theap *th, void *p)
     if (lode_unlikely(phase >= bin->reciprocal))
         goto slow;
     struct lodei_block *block = p;
-    if (lode_unlikely(((uint16_t *)&block->check)[3] == ((uint16_t *)&th->key)[3]))
+    if (lode_unlikely(((uint8_t *)&block->check)[7] == ((uint8_t *)&th->key)[7]))
         goto slow;
     struct lodei_block *head = bin->head;
     lodei_asan_free(p);

@@ -81,6 +81,7 @@ static struct lodei_theap *theap_create(struct lode_heap *heap)
         th->bin_of[bytes / 16] = &th->bins[lodei_class_of(bytes)];
     bins_reset(th);
     memset(th->outboxes, 0, sizeof(th->outboxes));
+    th->retained = NULL;
     lodei_list_init(&th->spans);
     lodei_list_init(&th->purgeable);
     lodei_list_init(&th->orphan_link);

@@ -119,14 +119,14 @@ static void set_size(struct lodei_span *span, size_t bytes, size_t slices)
 }
 
 /* A system call of moving failed at slice `done`, with the target's pages perhaps unmapped already
- * (Linux before 6.17). 0 when the rest is copied; else everything is where it was. */
+ * (Linux before 6.17). 1 when the rest is copied; -1 when everything is where it was. */
 static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
 {
     char *from = lodei_span_start(span);
     size_t at = done * LODEI_SLICE_BYTES, bytes = span->slices * LODEI_SLICE_BYTES;
     if (lodei_vm_renew(to + at, bytes - at) == 0) {
         memcpy(to + at, from + at, bytes - at);
-        return 0;
+        return 1;
     }
     if (at > 0)
         lodei_vm_move(to, from, at);
@@ -175,13 +175,19 @@ static void *grow_elsewhere(struct lodei_span *span, size_t bytes)
         return NULL;
     if (!may_move || (copy && dirty == slices_of(bytes)))
         return copy_to(span, to);
-    if (move_pages(span, to) != 0) {
-        /* The target may be a hole: it is never handed out again. The block stays. */
-        unlink_large(lodei_span_of(lodei_slice_of(to)), to);
+    int r = move_pages(span, to);
+    if (r < 0) { /* the target may be a hole now: it is never handed out again; the block stays */
+        struct lodei_span *target = lodei_span_of(lodei_slice_of(to));
+        unlink_large(target, to);
+        lodei_slices_lose(target->slices);
         return NULL;
     }
-    if (unlink_large(span, lodei_span_start(span)))
+    if (!unlink_large(span, lodei_span_start(span)))
+        return to;
+    if (r == 0)
         lodei_slices_free_clean(lodei_span_slice(span), span->slices);
+    else
+        lodei_slices_free(lodei_span_slice(span), span->slices);
     return to;
 }
 

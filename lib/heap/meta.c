@@ -33,8 +33,9 @@ struct lodei_state lodei_state = {
 static struct lodei_lock init_lock = LODEI_LOCK_INIT(LODEI_RANK_REGISTRY);
 
 /*
- * The key's top 16 bits tell free blocks from live ones at first glance, so they must be unlike the
- * top of pointers, small integers, floats and text: both bytes 0x81-0xbe.
+ * The key's top byte tells free blocks from live ones at first glance, so it must be unlike the top
+ * of pointers, small integers, floats, opaque colours and text: 0x82 to 0xb1. A live block that has
+ * it by chance costs a look off the fast path, no more.
  */
 static uintptr_t make_key(void)
 {
@@ -43,9 +44,8 @@ static uintptr_t make_key(void)
     if (at != NULL)
         memcpy(random, at, sizeof(random));
     uint64_t mixed = (random[0] ^ random[1] << 29 ^ random[1] >> 35) * 0xff51afd7ed558ccd;
-    uint64_t high = 0x81 + (mixed >> 20) % 0x3e;
-    uint64_t low = 0x81 + (mixed >> 40) % 0x3e;
-    return (uintptr_t)(high << 56 | low << 48 | (mixed & 0xffffffffffff));
+    uint64_t top = 0x82 + (mixed >> 20) % 0x30;
+    return (uintptr_t)(top << 56 | mixed >> 8);
 }
 
 /* Where everything stands, for a reservation of `bytes`. Returns the head's size. */

@@ -3,7 +3,8 @@
 
 struct lodei_class lodei_classes[LODEI_CLASS_COUNT];
 
-/* A thread's list of one class holds at most so many bytes, twice (head and spare). */
+/* A thread's list of one class holds at most so many bytes, twice (head and spare). Blocks over 8
+ * KiB wait on no list: each would keep a span of several slices. */
 #define LIST_BYTES_TINY   ((size_t)128 * 1024)
 #define LIST_BYTES_MEDIUM ((size_t)64 * 1024)
 #define LIST_BLOCKS_MAX   ((size_t)256)
@@ -41,6 +42,8 @@ void lodei_classes_init(void)
         k->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block - 1) / block);
         k->slices = (uint16_t)slices_for(c, block);
         k->blocks = (uint32_t)(k->slices * LODEI_SLICE_BYTES / block);
-        k->list_max = (uint16_t)lodei_max(1, lodei_min(LIST_BLOCKS_MAX, list_bytes / block));
+        k->list_max = 0;
+        if (c < LODEI_SINGLE_CLASSES)
+            k->list_max = (uint16_t)lodei_min(LIST_BLOCKS_MAX, list_bytes / block);
     }
 }

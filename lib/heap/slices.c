@@ -47,12 +47,14 @@ static int commit_tables(size_t index)
     to = lodei_round_up((uintptr_t)lodei_span_at((index + 1) * SEG_SLICES), page);
     if (lodei_vm_commit((void *)from, to - from) != 0)
         return -1;
-    s->table_bytes_committed +=
-        SEG_SLICES * (sizeof(void *) + LODEI_SPAN_STRIDE) + sizeof(struct lodei_segment);
     uintptr_t seg = (uintptr_t)segment_at(index);
     from = lodei_round_down(seg, page);
     to = lodei_round_up(seg + sizeof(struct lodei_segment), page);
-    return lodei_vm_commit((void *)from, to - from);
+    if (lodei_vm_commit((void *)from, to - from) != 0)
+        return -1;
+    s->table_bytes_committed +=
+        SEG_SLICES * (sizeof(void *) + LODEI_SPAN_STRIDE) + sizeof(struct lodei_segment);
+    return 0;
 }
 
 /* Open the segment at segments_opened. */
@@ -299,7 +301,23 @@ void lodei_slices_free(size_t first, size_t count)
 void lodei_slices_free_clean(size_t first, size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    put_back(first, count, 0);
+    for (size_t n; count > 0; first += n, count -= n) {
+        /* Moved ones count as dirty: the next purge renews them, and their mappings join again. */
+        int moved = lodei_bitmap_get(segment_at(first / SEG_SLICES)->moved, first % SEG_SLICES);
+        for (n = 1; n < part_in_segment(first, count); n++)
+            if (lodei_bitmap_get(segment_at(first / SEG_SLICES)->moved, first % SEG_SLICES + n) !=
+                moved)
+                break;
+        put_back(first, n, moved);
+    }
+    lodei_lock_drop(&lodei_state.slices_lock);
+}
+
+void lodei_slices_lose(size_t count)
+{
+    lodei_lock_take(&lodei_state.slices_lock);
+    lodei_state.committed_slices -= count;
+    lodei_state.used_slices -= count;
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 
@@ -332,6 +350,8 @@ void lodei_slices_moved(size_t first, size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
     set_edge(first, 1);
+    for (size_t i = first + 1; i < first + count; i++)
+        set_edge(i, 0);
     set_edge(first + count, 1);
     for (size_t at = first, n, left = count; left > 0; at += n, left -= n) {
         n = part_in_segment(at, left);

@@ -30,6 +30,8 @@ int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more);
 void lodei_slices_free(size_t first, size_t count);
 /* As free, for slices whose pages are gone already. */
 void lodei_slices_free_clean(size_t first, size_t count);
+/* Strike slices that are not mapped any more off the books for good. */
+void lodei_slices_lose(size_t count);
 
 /* How many of the `count` slices from `first` on are one mapping: what one mremap can move. */
 size_t lodei_slices_piece(size_t first, size_t count);

@@ -115,6 +115,8 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
 static void span_destroy(struct lodei_theap *th, struct lodei_span *span)
 {
     size_t first = lodei_span_slice(span), n = span->slices;
+    if (th->retained == span)
+        th->retained = NULL;
     table_set(span, lodei_state.no_bin);
     th->shelves[span->class].spans--;
     lodei_list_remove(&span->all);
@@ -252,13 +254,13 @@ static LODE_NO_ASAN void *span_carve_one(struct lodei_span *span, int *ret_zero)
     return block;
 }
 
-/* Up to `want` blocks off the front of the span's free list; all of it if that is not much more. */
-static LODE_NO_ASAN struct lodei_block *span_take(struct lodei_span *span, uint32_t want,
+/* `want` blocks off the front of the span's free list; all of it if that is not much more. */
+static LODE_NO_ASAN struct lodei_block *span_take(struct lodei_span *span, size_t want,
                                                   uint32_t *ret_count)
 {
     struct lodei_block *chain = span->free;
     uint32_t n = span->free_count;
-    if (n <= want * 2) {
+    if (n <= want + want / 2) {
         span->free = lodei_state.nil;
     } else {
         struct lodei_block *last = chain;
@@ -308,7 +310,7 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
             if (span->free_count == 0 && span->dormant > 0)
                 span_wake(span);
             if (span->free_count > 0)
-                chain = span_take(span, (uint32_t)bin->capacity, &count);
+                chain = span_take(span, lodei_max(1, (size_t)bin->capacity), &count);
             else if (span->carved < span->capacity && k->block_bytes < lodei_page_bytes)
                 chain = span_carve(span, (uint32_t)bin->capacity, &count);
             else if (span->carved < span->capacity)
@@ -334,6 +336,21 @@ static void span_queue(struct lodei_theap *th, struct lodei_span *span)
     lodei_list_push_back(&th->purgeable, &span->purge_link);
 }
 
+/*
+ * Blocks over 8 KiB wait on no list, so a program that allocates and frees one of them over and
+ * over would make and end a span each time: the last such span of the theap that became empty is
+ * kept.
+ */
+static int span_retain(struct lodei_theap *th, struct lodei_span *span)
+{
+    if (span->slices == 1)
+        return 0;
+    if (th->retained != NULL && th->retained != span && th->retained->used == 0)
+        span_destroy(th, th->retained);
+    th->retained = span;
+    return 1;
+}
+
 static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *block)
 {
     struct lodei_span *span = lodei_span_of(lodei_slice_of(block));
@@ -343,7 +360,7 @@ static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *
     span->free = block;
     span->free_count++;
     span->used--;
-    if (span->used == 0 && !span->purging) {
+    if (span->used == 0 && !span->purging && !span_retain(th, span)) {
         span_destroy(th, span);
         return;
     }
@@ -560,7 +577,10 @@ size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budge
         if ((uint32_t)(now - span->queued_ms) < age_ms)
             break;
         lodei_list_remove(&span->purge_link);
-        done += span_purge(th, span);
+        if (span->used == 0 && !span->purging)
+            span_destroy(th, span);
+        else
+            done += span_purge(th, span);
         if (lodei_clock_us() - start_us >= budget_us)
             break;
     }

@@ -33,12 +33,13 @@
  *     word 0: next            the next free block of its list; nil at the end
  *     word 1: (next + block) ^ key
  *
- * `key` is secret and per process, its top 16 bits never zero, while next + block < 2^48: so the
- * top 16 bits of word 1 of every free block are those of the key. Allocation verifies both words (a
- * link overwritten after free is found before the block is handed out) and clears word 1; free
- * looks at the top 16 bits alone, and only if they match, off the fast path, at both words in full:
- * a block freed twice is found wherever it waits. The method is ours; storing a check beside the
- * link, and the double-free key of glibc's tcache, are its ancestors.
+ * `key` is secret and per process, its top byte never zero, while next + block < 2^56: so the top
+ * byte of word 1 of every free block is that of the key. Allocation verifies both words (a link
+ * overwritten after free is found before the block is handed out) and clears word 1; free looks at
+ * the top byte alone (a wider load could span two of the program's stores and would stall), and
+ * only if it matches, off the fast path, at both words in full: a block freed twice is found
+ * wherever it waits. The method is ours; storing a check beside the link, and the double-free key
+ * of glibc's tcache, are its ancestors.
  *
  * ## Where a free block waits
  *   1. bin->head: LIFO, private to the thread that owns the thread heap; no lock, no atomic.
@@ -155,6 +156,7 @@ struct lodei_theap {
     struct lodei_lock lock;      /* survives reuse: somebody may still be looking */
     struct lodei_list spans;     /* every span, by span->all */
     struct lodei_list purgeable; /* spans that got blocks back, oldest first, by span->purge_link */
+    struct lodei_span *retained; /* an empty span kept for the next block over 8 KiB, or NULL */
     struct lodei_shelf shelves[LODEI_CLASS_COUNT];
 
     /* Written once. */

@@ -145,7 +145,8 @@ static int by_address(const void *a, const void *b)
 
 void blockset_sort(struct blockset *set)
 {
-    qsort(set->all, set->count, sizeof(*set->all), by_address);
+    if (set->count > 1)
+        qsort(set->all, set->count, sizeof(*set->all), by_address);
 }
 
 int blockset_is_zero(const void *at, size_t bytes)
