@@ -5,9 +5,10 @@
  *
  * A full head becomes the spare and the old spare, the oldest blocks, goes back to its spans, so
  * lists are never walked to be cut (the magazine scheme of Bonwick and Adams 2001, with lists for
- * arrays). Capacity doubles with each refill, to 256 blocks or 128 KiB; four flushes without a
- * refill in between halve it: a phase that only frees gains nothing from long lists, and each block
- * held keeps an OS page.
+ * arrays). A refill that follows flushes doubles the capacity, to 256 blocks or 128 KiB: the
+ * program goes up and down by more than a list holds. More blocks flushed in a row than the longest
+ * lists could have held are a phase that only frees: it gains nothing from long lists, and each
+ * block held keeps an OS page, so each further flush halves the capacity.
  *
  * A free by another thread goes to an outbox, keyed by owner and class, in the freeing thread's own
  * theap of that heap; full, it is delivered with one lock operation to the owner's inbox, which the
@@ -22,12 +23,12 @@
 #include "heap/fast.h"
 #include "heap/heaps.h"
 #include "heap/misuse.h"
+#include "heap/purge.h"
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
 #include "heap/span.h"
 
-#define LIST_MIN     8
-#define FLUSH_STREAK 4
+#define LIST_MIN 8
 /* An outbox is delivered when it holds so many blocks or bytes. */
 #define OUTBOX_BLOCKS 64
 #define OUTBOX_BYTES  ((size_t)32 * 1024)
@@ -51,7 +52,6 @@ static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
         bin->room = bin->capacity - bin->spare_count;
         bin->spare = NULL;
         bin->spare_count = 0;
-        bin->flush_streak = 0;
         return pop_checked(th, bin);
     }
     lodei_theap_tick(th);
@@ -95,23 +95,23 @@ static void spare_flush(struct lodei_theap *th, struct lodei_bin *bin)
     lodei_theap_return(th, chain);
 }
 
-/* The list has grown past its capacity. */
-void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *bin)
+void lodei_bin_overflow(struct lodei_theap *th, struct lodei_bin *bin)
 {
     struct lodei_block *oldest = bin->spare;
+    int32_t oldest_count = bin->spare_count;
     bin->spare = bin->head;
     bin->spare_count = bin->capacity - bin->room;
     bin->head = lodei_state.nil;
     bin->room = bin->capacity;
     if (oldest == NULL)
         return;
-    if (++bin->flush_streak >= FLUSH_STREAK) {
-        bin->flush_streak = 0;
-        if (bin->capacity > LIST_MIN)
-            bin->room = bin->capacity = bin->capacity / 2;
-    }
+    bin->flushed += oldest_count;
+    if (bin->flushed > LODEI_BULK_LISTS * lodei_classes[bin - th->bins].list_max &&
+        bin->capacity > LIST_MIN)
+        bin->room = bin->capacity = bin->capacity / 2;
     lodei_theap_return(th, oldest);
     lodei_theap_tick(th);
+    lodei_purge_wake();
 }
 
 void lodei_theap_free_spans(struct lodei_theap *th)
@@ -218,6 +218,7 @@ static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
     if (box->count >= OUTBOX_BLOCKS || box->count * (size_t)span->block_bytes >= OUTBOX_BYTES) {
         outbox_deliver(box);
         lodei_theap_tick(mine);
+        lodei_purge_wake();
     }
 }
 
@@ -240,12 +241,13 @@ void lodei_block_free(struct lodei_span *span, void *p)
         mark_free(p, lodei_state.nil);
         lodei_theap_return(owner, p);
         lodei_theap_tick(owner);
+        lodei_purge_wake();
         return;
     }
     mark_free(p, bin->head);
     bin->head = p;
     if (--bin->room < 0)
-        lodei_free_overflow(owner, bin);
+        lodei_bin_overflow(owner, bin);
 }
 
 #if LODE_ASAN

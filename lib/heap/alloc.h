@@ -19,6 +19,9 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
 /* Free a live block of a span of blocks, from any thread. */
 void lodei_block_free(struct lodei_span *span, void *p);
 
+/* The bin's list has grown past its capacity: make room. Owner thread only. */
+void lodei_bin_overflow(struct lodei_theap *th, struct lodei_bin *bin);
+
 /* Hand everything this theap holds for other theaps to them. Owner thread only. */
 void lodei_theap_deliver_all(struct lodei_theap *th);
 /* Return the blocks on all the theap's own lists to their spans. Owner thread, or an orphan's

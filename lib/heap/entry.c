@@ -101,14 +101,21 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int 
     return p;
 }
 
+/*
+ * Start the purge thread if it is wanted. The slow halves are entered by a tail call, so `caller`
+ * is the caller of malloc or free: never start a thread from inside libc, which may hold locks that
+ * starting one needs.
+ */
+LODE_INLINE void start_purge_thread(const void *caller)
+{
+    if (lode_unlikely(lodei_purge_thread_wanted()) && !lodei_process_in_libc(caller))
+        lodei_purge_thread_launch();
+}
+
 void *lodei_malloc_slow(size_t bytes)
 {
     int zero;
-    /* Entered by a tail call, so this is the caller of malloc: never start a thread from inside
-     * libc, which may hold locks that starting one needs. */
-    if (lode_unlikely(lodei_purge_thread_wanted()) &&
-        !lodei_process_in_libc(__builtin_return_address(0)))
-        lodei_purge_thread_launch();
+    start_purge_thread(__builtin_return_address(0));
     return alloc_from(real_theap(), bytes, 16, &zero);
 }
 
@@ -144,6 +151,7 @@ void lodei_free_slow(void *p)
     struct lodei_span *span;
     if (p == NULL)
         return;
+    start_purge_thread(__builtin_return_address(0));
     enum lodei_finding found = classify_live(p, &span);
     switch (found) {
     case LODEI_FOUND_BLOCK:
@@ -162,6 +170,13 @@ void lodei_free_slow(void *p)
     default:
         lodei_misuse(LODEI_VERB_FREE, found, p);
     }
+}
+
+/* The list has grown past its capacity. */
+void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *bin)
+{
+    start_purge_thread(__builtin_return_address(0));
+    lodei_bin_overflow(th, bin);
 }
 
 /* ---- size and realloc ---- */

@@ -14,6 +14,7 @@
 
 #include "heap/alloc.h"
 #include "heap/fast.h"
+#include "heap/purge.h"
 #include "heap/slices.h"
 #include "heap/span.h"
 #include "base/bits.h"
@@ -104,6 +105,7 @@ int lodei_large_free(struct lodei_span *span, const void *p)
         return 0;
     lodei_asan_poison(lodei_span_start(span), span->slices * LODEI_SLICE_BYTES);
     lodei_slices_free(lodei_span_slice(span), span->slices);
+    lodei_purge_wake();
     return 1;
 }
 
@@ -128,8 +130,7 @@ static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
         memcpy(to + at, from + at, bytes - at);
         return 1;
     }
-    if (at > 0)
-        lodei_vm_move(to, from, at);
+    memcpy(from, to, at); /* what had moved left zero pages behind, not a hole */
     return -1;
 }
 

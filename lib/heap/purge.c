@@ -30,14 +30,13 @@
 #include "os/vm.h"
 
 #define STEP_MS             50
-#define THREAD_DIRTY_SLICES 128 /* 8 MiB */
+#define THREAD_DIRTY_SLICES 128 /* 8 MiB, or as many spans with blocks returned */
 /* The thread's steps may be longer: it holds nobody up. */
 #define THREAD_BUDGET_US 5000
 #define SNAPSHOT         128
 
 static _Atomic uint64_t next_step_ms;
-static _Atomic uint32_t thread_state; /* enum below; also the futex the thread sleeps on */
-enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS, THREAD_SLEEPS };
+_Atomic uint32_t lodei_purge_thread_state;
 
 int (*lodei_purge_thread_start)(void);
 
@@ -133,14 +132,15 @@ static void flush_idle(struct lodei_theap *th)
     }
 }
 
-static void wake_thread(void)
+void lodei_purge_wake_slow(void)
 {
-    uint32_t sleeps = THREAD_SLEEPS;
+    uint32_t sleeps = LODEI_THREAD_SLEEPS;
     /* acq_rel: pairs with the exchange in sleep_until_woken() */
-    if (atomic_compare_exchange_strong_explicit(&thread_state, &sleeps, THREAD_RUNS,
-                                                memory_order_acq_rel, memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(&lodei_purge_thread_state, &sleeps,
+                                                LODEI_THREAD_RUNS, memory_order_acq_rel,
+                                                memory_order_relaxed)) {
         int saved = errno;
-        syscall(SYS_futex, &thread_state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        syscall(SYS_futex, &lodei_purge_thread_state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         errno = saved;
     }
 }
@@ -157,10 +157,8 @@ void lodei_theap_tick(struct lodei_theap *th)
         flush_idle(th);
     if (lodei_conf.purge == LODEI_PURGE_OFF)
         return;
-    uint32_t state = atomic_load_explicit(&thread_state, memory_order_relaxed);
-    if (state == THREAD_SLEEPS)
-        wake_thread();
-    if (state != THREAD_NONE)
+    uint32_t state = atomic_load_explicit(&lodei_purge_thread_state, memory_order_relaxed);
+    if (state != LODEI_THREAD_NONE)
         return;
     uint64_t due = atomic_load_explicit(&next_step_ms, memory_order_relaxed);
     /* relaxed: only decides which thread does the step */
@@ -178,17 +176,21 @@ int lodei_purge_thread_wanted(void)
 {
     if (lode_likely(lodei_conf.purge != LODEI_PURGE_AUTO && lodei_conf.purge != LODEI_PURGE_THREAD))
         return 0;
-    return atomic_load_explicit(&thread_state, memory_order_relaxed) == THREAD_NONE &&
+    return atomic_load_explicit(&lodei_purge_thread_state, memory_order_relaxed) ==
+               LODEI_THREAD_NONE &&
            lodei_purge_thread_start != NULL &&
            (lodei_conf.purge == LODEI_PURGE_THREAD ||
-            __atomic_load_n(&lodei_state.dirty_slices, __ATOMIC_RELAXED) >= THREAD_DIRTY_SLICES);
+            lodei_slices_dirty() +
+                    atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed) >=
+                THREAD_DIRTY_SLICES);
 }
 
 void lodei_purge_thread_launch(void)
 {
-    uint32_t none = THREAD_NONE;
-    if (!atomic_compare_exchange_strong_explicit(&thread_state, &none, THREAD_STARTING,
-                                                 memory_order_acq_rel, memory_order_relaxed))
+    uint32_t none = LODEI_THREAD_NONE;
+    if (!atomic_compare_exchange_strong_explicit(&lodei_purge_thread_state, &none,
+                                                 LODEI_THREAD_STARTING, memory_order_acq_rel,
+                                                 memory_order_relaxed))
         return;
     if (lodei_purge_thread_start() != 0) /* stay inline; try no more */
         lodei_conf.purge = LODEI_PURGE_INLINE;
@@ -200,27 +202,38 @@ static void sleep_ms(uint64_t ms)
     syscall(SYS_nanosleep, &t, NULL);
 }
 
+static int nothing_left(void)
+{
+    return lodei_slices_dirty() == 0 &&
+           atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed) == 0;
+}
+
 static void sleep_until_woken(void)
 {
-    /* acq_rel: pairs with wake_thread(); what was freed before the wake is seen after it */
-    atomic_exchange_explicit(&thread_state, THREAD_SLEEPS, memory_order_acq_rel);
-    while (atomic_load_explicit(&thread_state, memory_order_acquire) == THREAD_SLEEPS)
-        syscall(SYS_futex, &thread_state, FUTEX_WAIT_PRIVATE, THREAD_SLEEPS, NULL, NULL, 0);
+    /* seq_cst: the state is set before it is looked once more whether anything is left; whoever
+     * frees first makes it left and then looks at the state */
+    atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_SLEEPS, memory_order_seq_cst);
+    if (!nothing_left())
+        lodei_purge_wake_slow();
+    while (atomic_load_explicit(&lodei_purge_thread_state, memory_order_acquire) ==
+           LODEI_THREAD_SLEEPS)
+        syscall(SYS_futex, &lodei_purge_thread_state, FUTEX_WAIT_PRIVATE, LODEI_THREAD_SLEEPS, NULL,
+                NULL, 0);
 }
 
 void lodei_purge_thread_main(void)
 {
-    atomic_store_explicit(&thread_state, THREAD_RUNS, memory_order_release);
+    atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_RUNS, memory_order_release);
     for (;;) {
         int left = 0;
         sleep_ms(STEP_MS);
         lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
-        if (!left)
+        if (!left && nothing_left())
             sleep_until_woken();
     }
 }
 
 void lodei_purge_forked(void)
 {
-    atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+    atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_relaxed);
 }

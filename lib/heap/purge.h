@@ -3,8 +3,11 @@
 #ifndef LODEI_PURGE_H
 #define LODEI_PURGE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/attr.h"
 
 /*
  * One step over all heaps: pages unused for `age_ms`, for at most `budget_us`. Returns the bytes
@@ -22,6 +25,26 @@ void lodei_purge_thread_main(void);
  * and is not inside libc, may call lodei_purge_thread_launch(). */
 int lodei_purge_thread_wanted(void);
 void lodei_purge_thread_launch(void);
+enum lodei_purge_thread {
+    LODEI_THREAD_NONE,
+    LODEI_THREAD_STARTING,
+    LODEI_THREAD_RUNS,
+    LODEI_THREAD_SLEEPS
+};
+/* enum lodei_purge_thread; also the futex the thread sleeps on. */
+extern _Atomic uint32_t lodei_purge_thread_state;
+LODE_COLD void lodei_purge_wake_slow(void);
+
+/* Memory has been freed: wake the thread if it sleeps. No lock is held. */
+LODE_INLINE void lodei_purge_wake(void)
+{
+    /* relaxed: a wake missed here is made up for by the thread, which looks once more before it
+     * sleeps, and by the next free */
+    if (lode_unlikely(atomic_load_explicit(&lodei_purge_thread_state, memory_order_relaxed) ==
+                      LODEI_THREAD_SLEEPS))
+        lodei_purge_wake_slow();
+}
+
 /* In a forked child: it is gone. */
 void lodei_purge_forked(void);
 

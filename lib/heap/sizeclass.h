@@ -12,6 +12,7 @@ struct lodei_class {
     uint32_t blocks;     /* in a span */
     uint16_t slices;     /* of a span */
     uint16_t list_max;   /* the longest a thread's list of this class gets */
+    uint16_t quiet_max;  /* the longest it gets while blocks are only allocated */
 };
 
 extern struct lodei_class lodei_classes[LODEI_CLASS_COUNT];

@@ -360,19 +360,21 @@ void lodei_slices_moved(size_t first, size_t count)
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 
+/* 0 also behind the last opened segment and before the first. */
+static int moved_at(size_t slice)
+{
+    struct lodei_state *s = &lodei_state;
+    return slice >= s->head_slices && slice / SEG_SLICES < s->segments_opened &&
+           lodei_bitmap_get(segment_at(slice / SEG_SLICES)->moved, slice % SEG_SLICES);
+}
+
 /* [first, +count) of one segment was mapped afresh: it joins neighbours that never moved. */
 static void renewed(struct lodei_segment *seg, size_t first, size_t count)
 {
-    struct lodei_state *s = &lodei_state;
-    size_t at = first % SEG_SLICES, end = first + count;
-    lodei_bitmap_put(seg->moved, at, count, 0);
-    for (size_t i = first + 1; i < end; i++)
-        set_edge(i, 0);
-    if (at > 0 && !lodei_bitmap_get(seg->moved, at - 1))
-        set_edge(first, 0);
-    if (end / SEG_SLICES < s->segments_opened &&
-        !lodei_bitmap_get(segment_at(end / SEG_SLICES)->moved, end % SEG_SLICES))
-        set_edge(end, 0);
+    lodei_bitmap_put(seg->moved, first % SEG_SLICES, count, 0);
+    for (size_t i = first; i <= first + count; i++)
+        if (!moved_at(i) && !moved_at(i - 1))
+            set_edge(i, 0);
 }
 
 /* The next run of dirty slices of `seg` from `at` that are old enough; its length, 0 when none. */

@@ -75,6 +75,24 @@ static void set_dormant(struct lodei_span *span, uint32_t dormant)
     __atomic_store_n(&span->dormant, dormant, __ATOMIC_RELAXED);
 }
 
+/* Blocks came back: its pages are to be looked at in a while. */
+static void span_queue(struct lodei_theap *th, struct lodei_span *span)
+{
+    if (lodei_list_linked(&span->purge_link))
+        return;
+    span->queued_ms = (uint32_t)lodei_clock_ms();
+    lodei_list_push_back(&th->purgeable, &span->purge_link);
+    atomic_fetch_add_explicit(&lodei_state.queued_spans, 1, memory_order_relaxed);
+}
+
+static void span_unqueue(struct lodei_span *span)
+{
+    if (!lodei_list_linked(&span->purge_link))
+        return;
+    lodei_list_remove(&span->purge_link);
+    atomic_fetch_sub_explicit(&lodei_state.queued_spans, 1, memory_order_relaxed);
+}
+
 static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
 {
     const struct lodei_class *k = &lodei_classes[class];
@@ -108,6 +126,8 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     lodei_list_push_back(&th->shelves[class].partial, &span->link);
     th->shelves[class].spans++;
     table_publish(span);
+    if (span->was_dirty)
+        span_queue(th, span); /* what is not carved for long is worth giving back too */
     return span;
 }
 
@@ -122,8 +142,7 @@ static void span_destroy(struct lodei_theap *th, struct lodei_span *span)
     lodei_list_remove(&span->all);
     if (lodei_list_linked(&span->link))
         lodei_list_remove(&span->link);
-    if (lodei_list_linked(&span->purge_link))
-        lodei_list_remove(&span->purge_link);
+    span_unqueue(span);
     for (size_t i = 0; i < n; i++)
         atomic_store_explicit(&lodei_span_at(first + i)->state, LODEI_SPAN_FREE,
                               memory_order_relaxed);
@@ -284,6 +303,20 @@ static void bin_fill(struct lodei_bin *bin, struct lodei_block *chain, uint32_t 
     bin->room = bin->capacity - (int32_t)count;
 }
 
+/*
+ * A list that ran empty gets twice as long: up to quiet_max while blocks are only taken, and
+ * further only after flushes that a longer list would have saved.
+ */
+static void bin_grow(struct lodei_bin *bin, const struct lodei_class *k)
+{
+    int32_t limit = k->quiet_max;
+    if (bin->flushed > 0 && bin->flushed <= LODEI_BULK_LISTS * k->list_max)
+        limit = k->list_max;
+    if (bin->capacity < limit)
+        bin->capacity = (int32_t)lodei_min((size_t)bin->capacity * 2, (size_t)limit);
+    bin->flushed = 0;
+}
+
 void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
 {
     struct lodei_bin *bin = &th->bins[class];
@@ -293,7 +326,6 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
     void *direct = NULL;
     uint32_t count = 0;
 
-    bin->flush_streak = 0;
     lodei_lock_take(&th->lock);
     if (shelf->inbox != NULL) {
         chain = shelf->inbox;
@@ -321,19 +353,9 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
     }
     lodei_theap_verify(th);
     lodei_lock_drop(&th->lock);
-    if (bin->capacity < k->list_max)
-        bin->capacity = (int32_t)lodei_min((size_t)bin->capacity * 2, k->list_max);
+    bin_grow(bin, k);
     bin_fill(bin, chain != NULL ? chain : lodei_state.nil, count);
     return direct;
-}
-
-/* Blocks came back: its pages are to be looked at in a while. */
-static void span_queue(struct lodei_theap *th, struct lodei_span *span)
-{
-    if (lodei_list_linked(&span->purge_link))
-        return;
-    span->queued_ms = (uint32_t)lodei_clock_ms();
-    lodei_list_push_back(&th->purgeable, &span->purge_link);
 }
 
 /*
@@ -535,11 +557,24 @@ static void span_settle(struct lodei_theap *th, struct lodei_span *span, int aga
         span_queue(th, span);
 }
 
+/* Give back the pages behind the carved blocks of a span that was made from dirty slices; it is
+ * then as good as fresh. Returns the bytes. */
+static size_t purge_uncarved(struct lodei_span *span)
+{
+    size_t end = span->slices * LODEI_SLICE_BYTES;
+    size_t from = lodei_round_up((size_t)span->carved * span->block_bytes, lodei_page_bytes);
+    if (!span->was_dirty || from >= end ||
+        lodei_vm_purge(lodei_span_start(span) + from, end - from) != 0)
+        return 0;
+    return end - from;
+}
+
 /* Purge what can be purged of one span, th->lock held; it is dropped during the system calls. */
 static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
 {
     uint64_t marked[PAGES_MAX / 64] = {0};
-    if (mark_free_pages(span, marked) == 0)
+    int uncarved = span->was_dirty && span->carved < span->capacity;
+    if (mark_free_pages(span, marked) == 0 && !uncarved)
         return 0;
     table_set(
         span,
@@ -555,14 +590,17 @@ static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
     lodei_list_remove(&span->link);
     lodei_lock_drop(&th->lock);
     size_t done = purge_marked(span, marked);
+    size_t behind = uncarved ? purge_uncarved(span) : 0;
     lodei_lock_take(&th->lock);
+    if (behind > 0)
+        span->was_dirty = 0;
     span->purging = 0;
     if (span->used == 0)
         span_destroy(th, span);
     else
         span_settle(th, span, span->free_count != free_count);
     lodei_theap_verify(th);
-    return done;
+    return done + behind;
 }
 
 size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us, int *ret_left)
@@ -576,7 +614,7 @@ size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budge
             lode_container_of(th->purgeable.next, struct lodei_span, purge_link);
         if ((uint32_t)(now - span->queued_ms) < age_ms)
             break;
-        lodei_list_remove(&span->purge_link);
+        span_unqueue(span);
         if (span->used == 0 && !span->purging)
             span_destroy(th, span);
         else

@@ -90,9 +90,11 @@
  * KiB. */
 #define LODEI_SINGLE_CLASSES  (8 + 8 * 6)
 #define LODEI_SPAN_SLICES_MAX 64
-#define LODEI_OUTBOX_SLOTS    16
-#define LODEI_TAG_DEPTH       16
-#define LODEI_TICK_MS         64 /* unit of lodei_segment.freed_tick */
+/* More blocks flushed in a row than so many of the longest lists hold: a phase that only frees. */
+#define LODEI_BULK_LISTS   2
+#define LODEI_OUTBOX_SLOTS 16
+#define LODEI_TAG_DEPTH    16
+#define LODEI_TICK_MS      64 /* unit of lodei_segment.freed_tick */
 /* The slice table stands this far into the reservation, behind the nil block. */
 #define LODEI_TABLE_OFFSET 64
 
@@ -114,9 +116,9 @@ struct lodei_bin {
                             offset is a multiple (Lemire, Kaser, Kurz 2019) */
     struct lodei_block *spare;
     int32_t spare_count;
-    int32_t capacity;     /* target length of head; adapts between 8 and a limit by class */
-    int32_t flush_streak; /* flushes since the last refill: a free-only phase wants short lists */
-    int32_t seen_room;    /* for the idle check: room and head at the last tick */
+    int32_t capacity;  /* target length of head; adapts between 8 and a limit by class */
+    int32_t flushed;   /* blocks flushed since the last refill: the program's swing */
+    int32_t seen_room; /* for the idle check: room and head at the last tick */
     struct lodei_block *seen_head;
 };
 
@@ -296,6 +298,7 @@ struct lodei_state {
     struct lodei_list threads;
     struct lode_heap **heap_by_tag; /* 65,536 entries, made by the first lode_tag_push() */
 
+    _Atomic uint32_t queued_spans; /* on some theap's purgeable list */
     _Atomic uint64_t purge_calls;
     _Atomic uint64_t purge_bytes;
     _Atomic uint64_t misuse_count;

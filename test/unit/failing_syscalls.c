@@ -110,12 +110,25 @@ static void free_some(size_t keep)
     }
 }
 
+/* Blocks that grow in turns stand in each other's way: their pages move again and again. */
+static void grow_in_turns(void)
+{
+    size_t first = set.count;
+    for (int i = 0; i < 3; i++) {
+        errno = 0;
+        enter(lode_malloc(700000), 700000);
+    }
+    for (int step = 0; step < 9; step++)
+        if (set.count > first)
+            resize(first, set.all[first].bytes + 300000 + (size_t)step % 2 * 70000);
+}
+
 /* Small, medium and large; everything that maps, moves, or gives back. */
 static void load(void)
 {
     struct lode_heap *heap = NULL;
-    for (int round = 0; round < 3; round++) {
-        for (size_t bytes = 16; bytes < 24 << 20; bytes = bytes * 5 / 2) {
+    for (int round = 0; round < 2; round++) {
+        for (size_t bytes = 16; bytes < 8 << 20; bytes = bytes * 7 / 2) {
             errno = 0;
             enter(lode_malloc(bytes), bytes);
             errno = 0;
@@ -125,6 +138,7 @@ static void load(void)
         }
         errno = 0;
         enter(lode_aligned_alloc(1 << 20, 100), 100);
+        grow_in_turns();
         for (size_t n = set.count; n-- > 0;)
             resize(n, set.all[n].bytes + set.all[n].bytes / 4 + 9);
         for (size_t n = set.count; n-- > 0;)

@@ -105,14 +105,3 @@ Test(elf, range)
     cr_assert(start <= at && at < end);
     cr_assert_not(lodei_elf_range("libnowhere.so.", &start, &end));
 }
-
-Test(elf, directory)
-{
-    char path[4096], small[4];
-    void *in_libc = lodei_elf_function("libc.so.", "getpid");
-    cr_assert(lodei_elf_directory(in_libc, path, sizeof(path)));
-    cr_assert_eq(path[0], '/');
-    cr_assert_eq(path[strlen(path) - 1], '/');
-    cr_assert_not(lodei_elf_directory(in_libc, small, sizeof(small)), "cut");
-    cr_assert_not(lodei_elf_directory((void *)16, path, sizeof(path)));
-}
