@@ -28,7 +28,6 @@
 #include "heap/slices.h"
 #include "heap/span.h"
 
-#define LIST_MIN 8
 /* An outbox is delivered when it holds so many blocks or bytes. */
 #define OUTBOX_BLOCKS 64
 #define OUTBOX_BYTES  ((size_t)32 * 1024)
@@ -107,7 +106,7 @@ void lodei_bin_overflow(struct lodei_theap *th, struct lodei_bin *bin)
         return;
     bin->flushed += oldest_count;
     if (bin->flushed > LODEI_BULK_LISTS * lodei_classes[bin - th->bins].list_max &&
-        bin->capacity > LIST_MIN)
+        bin->capacity > lodei_classes[bin - th->bins].list_min)
         bin->room = bin->capacity = bin->capacity / 2;
     lodei_theap_return(th, oldest);
     lodei_theap_tick(th);

@@ -36,8 +36,6 @@ static _Thread_local struct lodei_thread *thread_self __attribute__((tls_model("
 static _Thread_local int thread_ended __attribute__((tls_model("initial-exec")));
 
 #define END_ROUNDS 3
-/* Lists start this long and double with demand. */
-#define LIST_START 8
 
 void (*lodei_thread_started)(void);
 
@@ -54,7 +52,7 @@ static void bins_reset(struct lodei_theap *th)
 {
     for (unsigned c = 0; c < LODEI_CLASS_COUNT; c++) {
         const struct lodei_class *k = &lodei_classes[c];
-        int32_t capacity = (int32_t)lodei_min(LIST_START, k->list_max);
+        int32_t capacity = k->list_min;
         th->bins[c] = (struct lodei_bin){.head = lodei_state.nil,
                                          .owner = th,
                                          .room = capacity,

@@ -125,9 +125,10 @@ static void set_size(struct lodei_span *span, size_t bytes, size_t slices)
 static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
 {
     char *from = lodei_span_start(span);
-    size_t at = done * LODEI_SLICE_BYTES, bytes = span->slices * LODEI_SLICE_BYTES;
-    if (lodei_vm_renew(to + at, bytes - at) == 0) {
-        memcpy(to + at, from + at, bytes - at);
+    size_t at = done * LODEI_SLICE_BYTES;
+    lodei_asan_alloc(to);
+    if (lodei_vm_renew(to + at, span->slices * LODEI_SLICE_BYTES - at) == 0) {
+        memcpy(to + at, from + at, span->large_bytes > at ? span->large_bytes - at : 0);
         return 1;
     }
     memcpy(from, to, at); /* what had moved left zero pages behind, not a hole */

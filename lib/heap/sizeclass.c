@@ -7,6 +7,7 @@ struct lodei_class lodei_classes[LODEI_CLASS_COUNT];
  * KiB wait on no list: each would keep a span of several slices. */
 #define LIST_BYTES_TINY   ((size_t)128 * 1024)
 #define LIST_BYTES_MEDIUM ((size_t)64 * 1024)
+#define LIST_START        ((size_t)8)
 #define QUIET_BYTES       ((size_t)8 * 1024)
 #define QUIET_BLOCKS      ((size_t)32)
 #define LIST_BLOCKS_MAX   ((size_t)256)
@@ -49,5 +50,6 @@ void lodei_classes_init(void)
             k->list_max = (uint16_t)lodei_min(LIST_BLOCKS_MAX, list_bytes / block);
         k->quiet_max = (uint16_t)lodei_min(lodei_min(QUIET_BLOCKS, k->list_max),
                                            lodei_max(2, QUIET_BYTES / block));
+        k->list_min = (uint16_t)lodei_min(LIST_START, k->quiet_max);
     }
 }

@@ -11,7 +11,8 @@ struct lodei_class {
     uint32_t reciprocal; /* ceil(2^32 / block_bytes) */
     uint32_t blocks;     /* in a span */
     uint16_t slices;     /* of a span */
-    uint16_t list_max;   /* the longest a thread's list of this class gets */
+    uint16_t list_min;   /* a thread's list of this class starts this long, and shrinks to it */
+    uint16_t list_max;   /* the longest it gets */
     uint16_t quiet_max;  /* the longest it gets while blocks are only allocated */
 };
 

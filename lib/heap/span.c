@@ -57,10 +57,11 @@ static void table_set(struct lodei_span *span, struct lodei_bin *value)
     __atomic_store_n(&lodei_state.slice_table[lodei_span_slice(span)], value, __ATOMIC_RELAXED);
 }
 
-/* Let the fast free of the owner see the span: only one-slice spans without dormant blocks. */
+/* Let the fast free of the owner see the span: only classes with lists, and no dormant blocks. */
 static void table_publish(struct lodei_span *span)
 {
-    table_set(span, span->slices == 1 ? &span->theap->bins[span->class] : lodei_state.no_bin);
+    table_set(span, span->class < LODEI_SINGLE_CLASSES ? &span->theap->bins[span->class]
+                                                       : lodei_state.no_bin);
 }
 
 static void set_carved(struct lodei_span *span, uint32_t carved)
@@ -365,7 +366,7 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
  */
 static int span_retain(struct lodei_theap *th, struct lodei_span *span)
 {
-    if (span->slices == 1)
+    if (span->class < LODEI_SINGLE_CLASSES)
         return 0;
     if (th->retained != NULL && th->retained != span && th->retained->used == 0)
         span_destroy(th, th->retained);
@@ -563,9 +564,11 @@ static size_t purge_uncarved(struct lodei_span *span)
 {
     size_t end = span->slices * LODEI_SLICE_BYTES;
     size_t from = lodei_round_up((size_t)span->carved * span->block_bytes, lodei_page_bytes);
-    if (!span->was_dirty || from >= end ||
-        lodei_vm_purge(lodei_span_start(span) + from, end - from) != 0)
+    char *start = lodei_span_start(span),
+         *uncarved = start + (size_t)span->carved * span->block_bytes;
+    if (from >= end || lodei_vm_purge(start + from, end - from) != 0)
         return 0;
+    memset(uncarved, 0, (size_t)(start + from - uncarved));
     return end - from;
 }
 

@@ -3,7 +3,7 @@
  * Drives a fuzz target without libFuzzer: ROUNDS inputs of seeded pseudo-random bytes, the same in
  * every run, so that each build and each sanitizer runs the target.
  *
- *     NAME [ROUNDS [SEED]]        a failing round is named on stderr before it starts to matter
+ *     NAME [ROUNDS [SEED]]        an abort is followed by the round it happened in
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,8 @@ int main(int argc, char **argv)
         size_t bytes = next(&state) % INPUT_MAX + 1;
         for (size_t i = 0; i < bytes; i++)
             input[i] = (uint8_t)next(&state);
-        snprintf(round_text, sizeof(round_text), "aborted with ROUNDS=1 SEED=%lu\n", seed + r);
+        snprintf(round_text, sizeof(round_text), "aborted in round %lu from seed %lu\n", r + 1,
+                 seed);
         LLVMFuzzerTestOneInput(input, bytes);
     }
     printf("%lu rounds from seed %lu\n", rounds, seed);

@@ -112,11 +112,13 @@ static void check_text(const char *name, const char *field, size_t field_bytes)
     cr_assert_str_eq(field, "");
 }
 
+#define CHECK_TEXT(name, field) check_text(name, field, sizeof(field));
+
 Test(conf, every_row)
 {
 #define CHECK_E(name, def, choices, help) check_choice(#name, def, choices, &lodei_conf.name);
 #define CHECK_U(name, def, lo, hi, help)  check_number(#name, def, lo, hi, &lodei_conf.name);
-#define CHECK_S(name, help)               check_text(#name, lodei_conf.name, sizeof(lodei_conf.name));
+#define CHECK_S(name, help)               CHECK_TEXT(#name, lodei_conf.name)
     LODE_OPTION_TABLE(CHECK_E, CHECK_U, CHECK_S)
 }
 
