@@ -3,8 +3,8 @@
 #
 # From an empty checkout on Debian 12 to a result:
 #
-#   tools/start.sh demo     install what is missing, build, and run a real mining game's server under
-#                           `lode run --leaks`: the same piece of world every time, then a summary
+#   tools/start.sh demo     install what is missing, build, and run a real mining game's server
+#                           under `lode run --leaks`: always the same world, then a summary
 #   tools/start.sh test     install what is missing, build three times (release; ASan + UBSan with
 #                           checks=full; TSan), and run the tests; ends with "N passed, N failed"
 #

@@ -17,7 +17,7 @@
 enum lodei_purge { LODEI_PURGE_INLINE, LODEI_PURGE_THREAD, LODEI_PURGE_AUTO, LODEI_PURGE_OFF };
 enum lodei_misuse { LODEI_MISUSE_ABORT, LODEI_MISUSE_IGNORE };
 enum lodei_leaks { LODEI_LEAKS_OFF, LODEI_LEAKS_EXACT };
-enum lodei_thp { LODEI_THP_AUTO, LODEI_THP_NEVER, LODEI_THP_ALWAYS };
+enum lodei_thp { LODEI_THP_KIND, LODEI_THP_NEVER, LODEI_THP_ALWAYS };
 
 /*    E(name, default, choices, help)      choices separated by '|', in the order of the enum
  *    U(name, default, min, max, help)     unsigned number; the unit stands in the name
@@ -28,8 +28,8 @@ enum lodei_thp { LODEI_THP_AUTO, LODEI_THP_NEVER, LODEI_THP_ALWAYS };
       "demand, nobody")                                                                           \
     U(purge_delay_ms, 500, 0, 600000, "how long a page stays unused before it is given back")     \
     U(purge_budget_us, 300, 10, 1000000, "the longest one purge step inside an allocating call")  \
-    E(thp, LODEI_THP_AUTO, "auto|never|always",                                                   \
-      "transparent huge pages: for large dense ranges, nowhere, everywhere")                      \
+    E(thp, LODEI_THP_KIND, "kind|never|always",                                                   \
+      "transparent huge pages: for heaps of kind huge, nowhere, for all memory")                  \
     U(reserve_gib, 1024, 1, 16384, "address space to reserve; halved until the system grants it") \
     E(misuse, LODEI_MISUSE_ABORT, "abort|ignore",                                                 \
       "what a bad free does: one line and abort, or it is counted and ignored")                   \

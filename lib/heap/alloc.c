@@ -188,19 +188,13 @@ void lodei_theap_deliver_all(struct lodei_theap *th)
             outbox_deliver(&th->outboxes[i]);
 }
 
-static LODE_NO_ASAN void mark_free(struct lodei_block *block, struct lodei_block *next)
-{
-    block->next = next;
-    block->check = lodei_block_check(block, next, lodei_state.key);
-}
-
 static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
                         struct lodei_block *block)
 {
     struct lodei_theap *owner = span->theap;
     unsigned class = span->class;
     if (mine == NULL) {
-        mark_free(block, lodei_state.nil);
+        lodei_block_link(block, lodei_state.nil);
         deliver(owner, class, block, block, 1);
         return;
     }
@@ -211,7 +205,7 @@ static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
     if (box->owner == NULL)
         *box = (struct lodei_outbox){
             .owner = owner, .head = lodei_state.nil, .tail = block, .class = class};
-    mark_free(block, box->head);
+    lodei_block_link(block, box->head);
     box->head = block;
     box->count++;
     if (box->count >= OUTBOX_BLOCKS || box->count * (size_t)span->block_bytes >= OUTBOX_BYTES) {
@@ -237,13 +231,13 @@ void lodei_block_free(struct lodei_span *span, void *p)
         lodei_theap_refresh(owner);
     struct lodei_bin *bin = &owner->bins[span->class];
     if (bin->capacity == 0) {
-        mark_free(p, lodei_state.nil);
+        lodei_block_link(p, lodei_state.nil);
         lodei_theap_return(owner, p);
         lodei_theap_tick(owner);
         lodei_purge_wake();
         return;
     }
-    mark_free(p, bin->head);
+    lodei_block_link(p, bin->head);
     bin->head = p;
     if (--bin->room < 0)
         lodei_bin_overflow(owner, bin);

@@ -26,6 +26,13 @@ LODE_COLD void lodei_misuse(enum lodei_verb verb, enum lodei_finding finding, co
 /* A free block's words were overwritten: always fatal, the list cannot be trusted any more. */
 LODE_COLD __attribute__((noreturn)) void lodei_corrupted(const void *block);
 
+/* Give a block the words of a free one. */
+LODE_BLOCK_INLINE void lodei_block_link(struct lodei_block *block, struct lodei_block *next)
+{
+    block->next = next;
+    block->check = lodei_block_check(block, next, lodei_state.key);
+}
+
 LODE_BLOCK_INLINE void lodei_block_verify(const struct lodei_block *block)
 {
     if (lode_unlikely(lodei_block_check(block, block->next, lodei_state.key) != block->check))

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "base/conf.h"
 #include "os/vm.h"
 
 /* Commit at least 2 MiB at once, and an eighth of what is committed already, to 64 MiB. */
@@ -80,6 +81,14 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
     return seg;
 }
 
+/* What a segment of this kind is backed by. */
+static void advise(enum lode_kind kind, void *start, size_t bytes)
+{
+    if (lodei_conf.thp == LODEI_THP_ALWAYS ||
+        (kind == LODE_KIND_HUGE && lodei_conf.thp == LODEI_THP_KIND))
+        lodei_vm_advise_huge(start, bytes);
+}
+
 /* Slices [at, +count) of `seg` readable and writable. */
 static int commit(struct lodei_segment *seg, size_t at, size_t count)
 {
@@ -97,8 +106,7 @@ static int commit(struct lodei_segment *seg, size_t at, size_t count)
         if (lodei_vm_commit(from, (want - seg->committed) * LODEI_SLICE_BYTES) != 0)
             return -1;
     }
-    if (seg->kind == LODE_KIND_HUGE)
-        lodei_vm_advise_huge(from, (want - seg->committed) * LODEI_SLICE_BYTES);
+    advise(seg->kind, from, (want - seg->committed) * LODEI_SLICE_BYTES);
     s->committed_slices += want - seg->committed;
     seg->committed = (uint32_t)want;
     return 0;
@@ -407,8 +415,8 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
     char *start = lodei_slice_start(first);
     int afresh = moved && lodei_vm_renew(start, bytes) == 0;
     int failed = !afresh && lodei_vm_purge(start, bytes) != 0;
-    if (afresh && seg->kind == LODE_KIND_HUGE)
-        lodei_vm_advise_huge(start, bytes);
+    if (afresh)
+        advise(seg->kind, start, bytes);
     lodei_lock_take(&s->slices_lock);
     if (afresh)
         renewed(seg, first, count);

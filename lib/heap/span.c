@@ -51,17 +51,11 @@ struct lodei_span *lodei_span_of(size_t slice)
     return NULL;
 }
 
-static void table_set(struct lodei_span *span, struct lodei_bin *value)
-{
-    /* relaxed: read by the owner's fast free; see lodei_free_fast() */
-    __atomic_store_n(&lodei_state.slice_table[lodei_span_slice(span)], value, __ATOMIC_RELAXED);
-}
-
 /* Let the fast free of the owner see the span: only classes with lists, and no dormant blocks. */
-static void table_publish(struct lodei_span *span)
+void lodei_span_publish(struct lodei_span *span)
 {
-    table_set(span, span->class < LODEI_SINGLE_CLASSES ? &span->theap->bins[span->class]
-                                                       : lodei_state.no_bin);
+    lodei_span_table_set(span, span->class < LODEI_SINGLE_CLASSES ? &span->theap->bins[span->class]
+                                                                  : lodei_state.no_bin);
 }
 
 static void set_carved(struct lodei_span *span, uint32_t carved)
@@ -70,14 +64,8 @@ static void set_carved(struct lodei_span *span, uint32_t carved)
     __atomic_store_n(&span->carved, carved, __ATOMIC_RELAXED);
 }
 
-static void set_dormant(struct lodei_span *span, uint32_t dormant)
-{
-    /* relaxed: lodei_classify() reads it without a lock */
-    __atomic_store_n(&span->dormant, dormant, __ATOMIC_RELAXED);
-}
-
 /* Blocks came back: its pages are to be looked at in a while. */
-static void span_queue(struct lodei_theap *th, struct lodei_span *span)
+void lodei_span_queue(struct lodei_theap *th, struct lodei_span *span)
 {
     if (lodei_list_linked(&span->purge_link))
         return;
@@ -86,7 +74,7 @@ static void span_queue(struct lodei_theap *th, struct lodei_span *span)
     atomic_fetch_add_explicit(&lodei_state.queued_spans, 1, memory_order_relaxed);
 }
 
-static void span_unqueue(struct lodei_span *span)
+void lodei_span_unqueue(struct lodei_span *span)
 {
     if (!lodei_list_linked(&span->purge_link))
         return;
@@ -105,7 +93,7 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     span->theap = th;
     span->free = lodei_state.nil;
     span->used = span->free_count = 0;
-    set_dormant(span, 0);
+    __atomic_store_n(&span->dormant, 0, __ATOMIC_RELAXED);
     set_carved(span, 0);
     span->capacity = k->blocks;
     span->block_bytes = k->block_bytes;
@@ -126,117 +114,29 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     lodei_list_push_back(&th->spans, &span->all);
     lodei_list_push_back(&th->shelves[class].partial, &span->link);
     th->shelves[class].spans++;
-    table_publish(span);
+    lodei_span_publish(span);
     if (span->was_dirty)
-        span_queue(th, span); /* what is not carved for long is worth giving back too */
+        lodei_span_queue(th, span); /* what is not carved for long is worth giving back too */
     return span;
 }
 
 /* Every block is back: the slices go home. */
-static void span_destroy(struct lodei_theap *th, struct lodei_span *span)
+void lodei_span_destroy(struct lodei_theap *th, struct lodei_span *span)
 {
     size_t first = lodei_span_slice(span), n = span->slices;
     if (th->retained == span)
         th->retained = NULL;
-    table_set(span, lodei_state.no_bin);
+    lodei_span_table_set(span, lodei_state.no_bin);
     th->shelves[span->class].spans--;
     lodei_list_remove(&span->all);
     if (lodei_list_linked(&span->link))
         lodei_list_remove(&span->link);
-    span_unqueue(span);
+    lodei_span_unqueue(span);
     for (size_t i = 0; i < n; i++)
         atomic_store_explicit(&lodei_span_at(first + i)->state, LODEI_SPAN_FREE,
                               memory_order_relaxed);
     lodei_asan_poison(lodei_slice_start(first), n * LODEI_SLICE_BYTES);
     lodei_slices_free(first, n);
-}
-
-/* First and last OS page, counted from the span's start, of block `index`. */
-static void pages_of(const struct lodei_span *span, uint32_t index, size_t *first, size_t *last)
-{
-    size_t at = (size_t)index * span->block_bytes;
-    *first = at >> lodei_page_log2;
-    *last = (at + span->block_bytes - 1) >> lodei_page_log2;
-}
-
-static size_t pages_per_slice(void)
-{
-    return LODEI_SLICE_BYTES >> lodei_page_log2;
-}
-
-static int page_is_purged(struct lodei_span *span, size_t page)
-{
-    /* relaxed: lodei_classify() asks without a lock, about blocks whose bits cannot be changing */
-    uint16_t bits =
-        __atomic_load_n(lodei_span_purged(span, page / pages_per_slice()), __ATOMIC_RELAXED);
-    return bits >> (page % pages_per_slice()) & 1;
-}
-
-static void page_set_purged(struct lodei_span *span, size_t page, int value)
-{
-    uint16_t *bits = lodei_span_purged(span, page / pages_per_slice());
-    uint16_t bit = (uint16_t)(1u << (page % pages_per_slice()));
-    __atomic_store_n(bits, (uint16_t)(value ? *bits | bit : *bits & ~bit), __ATOMIC_RELAXED);
-}
-
-int lodei_span_is_dormant(struct lodei_span *span, uint32_t index)
-{
-    size_t page, last;
-    for (pages_of(span, index, &page, &last); page <= last; page++)
-        if (page_is_purged(span, page))
-            return 1;
-    return 0;
-}
-
-static LODE_NO_ASAN void link_block(struct lodei_block *block, struct lodei_block *next)
-{
-    block->next = next;
-    block->check = lodei_block_check(block, next, lodei_state.key);
-}
-
-/* Does block `index` overlap a purged page outside [first, last]? */
-static int purged_elsewhere(struct lodei_span *span, uint32_t index, size_t first, size_t last)
-{
-    size_t page, end;
-    for (pages_of(span, index, &page, &end); page <= end; page++)
-        if ((page < first || page > last) && page_is_purged(span, page))
-            return 1;
-    return 0;
-}
-
-/*
- * Wake the blocks over the lowest purged page, with all their pages. Blocks before them lie over
- * lower pages only, so none of those is dormant; blocks behind them that share their last page wake
- * too, unless they reach into a page that stays purged.
- */
-static void span_wake(struct lodei_span *span)
-{
-    size_t page = 0, last, ignore;
-    while (!page_is_purged(span, page))
-        page++;
-    uint32_t from = (uint32_t)((page << lodei_page_log2) / span->block_bytes);
-    uint32_t to = (uint32_t)((((page + 1) << lodei_page_log2) - 1) / span->block_bytes);
-    pages_of(span, from, &page, &ignore);
-    pages_of(span, to < span->carved ? to : span->carved - 1, &ignore, &last);
-    to = (uint32_t)((((last + 1) << lodei_page_log2) - 1) / span->block_bytes);
-    for (uint32_t i = from; i <= to && i < span->carved; i++) {
-        if (!lodei_span_is_dormant(span, i) || purged_elsewhere(span, i, page, last))
-            continue;
-        char *at = lodei_span_start(span) + (size_t)i * span->block_bytes;
-        link_block((struct lodei_block *)(void *)at, span->free);
-        span->free = (struct lodei_block *)(void *)at;
-        span->free_count++;
-        set_dormant(span, span->dormant - 1);
-    }
-    for (; page <= last; page++)
-        page_set_purged(span, page, 0);
-    if (span->dormant == 0)
-        table_publish(span);
-}
-
-static int span_has_blocks(const struct lodei_span *span)
-{
-    return span->free_count > 0 || span->dormant > 0 || span->carved < span->capacity;
 }
 
 /* Hand out never used blocks as a chain in address order, at most to the end of an OS page. */
@@ -253,7 +153,7 @@ static LODE_NO_ASAN struct lodei_block *span_carve(struct lodei_span *span, uint
     for (uint32_t i = n; i-- > 0;) {
         char *p = start + at + (size_t)i * span->block_bytes;
         struct lodei_block *next = i + 1 < n ? (void *)(p + span->block_bytes) : lodei_state.nil;
-        link_block((void *)p, next);
+        lodei_block_link((void *)p, next);
     }
     set_carved(span, span->carved + n);
     span->used += n;
@@ -290,7 +190,7 @@ static LODE_NO_ASAN struct lodei_block *span_take(struct lodei_span *span, size_
         }
         lodei_block_verify(last);
         span->free = last->next;
-        link_block(last, lodei_state.nil);
+        lodei_block_link(last, lodei_state.nil);
     }
     span->free_count -= n;
     span->used += n;
@@ -341,14 +241,14 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
             span = span_create(th, class);
         if (span != NULL) {
             if (span->free_count == 0 && span->dormant > 0)
-                span_wake(span);
+                lodei_span_wake(span);
             if (span->free_count > 0)
                 chain = span_take(span, lodei_max(1, (size_t)bin->capacity), &count);
             else if (span->carved < span->capacity && k->block_bytes < lodei_page_bytes)
                 chain = span_carve(span, (uint32_t)bin->capacity, &count);
             else if (span->carved < span->capacity)
                 direct = span_carve_one(span, ret_zero);
-            if (!span_has_blocks(span))
+            if (!lodei_span_has_blocks(span))
                 lodei_list_remove(&span->link);
         }
     }
@@ -369,7 +269,7 @@ static int span_retain(struct lodei_theap *th, struct lodei_span *span)
     if (span->class < LODEI_SINGLE_CLASSES)
         return 0;
     if (th->retained != NULL && th->retained != span && th->retained->used == 0)
-        span_destroy(th, th->retained);
+        lodei_span_destroy(th, th->retained);
     th->retained = span;
     return 1;
 }
@@ -378,13 +278,13 @@ static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *
 {
     struct lodei_span *span = lodei_span_of(lodei_slice_of(block));
     lode_assert(span != NULL && span->theap == th && span->used > 0);
-    int was_empty = !span_has_blocks(span);
-    link_block(block, span->free);
+    int was_empty = !lodei_span_has_blocks(span);
+    lodei_block_link(block, span->free);
     span->free = block;
     span->free_count++;
     span->used--;
     if (span->used == 0 && !span->purging && !span_retain(th, span)) {
-        span_destroy(th, span);
+        lodei_span_destroy(th, span);
         return;
     }
     if (span->purging)
@@ -396,7 +296,7 @@ static LODE_NO_ASAN void return_one(struct lodei_theap *th, struct lodei_block *
         lodei_list_remove(&span->link);
         lodei_list_push_back(&shelf->partial, &span->link);
     }
-    span_queue(th, span);
+    lodei_span_queue(th, span);
 }
 
 LODE_NO_ASAN void lodei_theap_return_locked(struct lodei_theap *th, struct lodei_block *chain)
@@ -441,191 +341,11 @@ int lodei_theap_drop_spans_locked(struct lodei_theap *th)
         if (span->purging)
             busy = 1;
         else
-            span_destroy(th, span);
+            lodei_span_destroy(th, span);
     }
     for (unsigned c = 0; c < LODEI_CLASS_COUNT; c++) {
         th->shelves[c].inbox = NULL;
         th->shelves[c].inbox_count = 0;
     }
     return busy;
-}
-
-/* ---- giving back the pages of a span that hold no live block ---- */
-
-#define PAGES_MAX (LODEI_SPAN_SLICES_MAX * (LODEI_SLICE_BYTES / 4096))
-
-/* Bytes of each page that lie in blocks on the span's free list. */
-static LODE_NO_ASAN void count_free_bytes(struct lodei_span *span, uint16_t *free_units)
-{
-    char *start = lodei_span_start(span);
-    for (struct lodei_block *b = span->free; b != lodei_state.nil; b = b->next) {
-        lodei_block_verify(b);
-        size_t at = (size_t)((char *)b - start), end = at + span->block_bytes;
-        while (at < end) {
-            size_t page_end = lodei_round_down(at, lodei_page_bytes) + lodei_page_bytes;
-            size_t stop = lodei_min(page_end, end);
-            free_units[at >> lodei_page_log2] += (uint16_t)((stop - at) / 16);
-            at = stop;
-        }
-    }
-}
-
-/*
- * Mark every page of which each byte is in a free or dormant block, or behind the last block, as
- * purged. Pages behind `carved` are left alone: in a fresh span nothing is there, and in a reused
- * one the next carving wants them. Returns how many were marked.
- */
-static size_t mark_free_pages(struct lodei_span *span, uint64_t *marked)
-{
-    uint16_t units[PAGES_MAX];
-    size_t pages = span->slices * pages_per_slice(), n = 0;
-    memset(units, 0, pages * sizeof(units[0]));
-    count_free_bytes(span, units);
-    size_t carved_bytes = (size_t)span->carved * span->block_bytes;
-    size_t carved_pages = carved_bytes >> lodei_page_log2;
-    if (span->carved == span->capacity) { /* nobody will ever live behind the last block */
-        carved_pages = pages;
-        for (size_t at = carved_bytes; at < pages << lodei_page_log2; at += 16)
-            units[at >> lodei_page_log2]++;
-    }
-    for (size_t p = 0; p < carved_pages; p++) {
-        if (page_is_purged(span, p))
-            continue;
-        size_t at = p << lodei_page_log2, covered = units[p];
-        /* What dormant blocks at the edges hold of this page is free too. */
-        uint32_t first = (uint32_t)(at / span->block_bytes);
-        uint32_t last = (uint32_t)((at + lodei_page_bytes - 1) / span->block_bytes);
-        if (span->dormant > 0 && first < span->carved && lodei_span_is_dormant(span, first))
-            covered +=
-                (lodei_min((first + 1) * (size_t)span->block_bytes, at + lodei_page_bytes) - at) /
-                16;
-        if (span->dormant > 0 && last != first && last < span->carved &&
-            lodei_span_is_dormant(span, last))
-            covered += (at + lodei_page_bytes - last * (size_t)span->block_bytes) / 16;
-        if (covered == lodei_page_bytes / 16) {
-            marked[p / 64] |= 1ull << (p % 64);
-            n++;
-        }
-    }
-    return n;
-}
-
-/* Take blocks that became dormant off the free list. */
-static LODE_NO_ASAN void unlink_dormant(struct lodei_span *span)
-{
-    struct lodei_block *kept = lodei_state.nil, *next;
-    uint32_t count = 0;
-    for (struct lodei_block *b = span->free; b != lodei_state.nil; b = next) {
-        next = b->next;
-        uint32_t index =
-            (uint32_t)((size_t)((char *)b - lodei_span_start(span)) / span->block_bytes);
-        if (lodei_span_is_dormant(span, index)) {
-            set_dormant(span, span->dormant + 1);
-            continue;
-        }
-        link_block(b, kept);
-        kept = b;
-        count++;
-    }
-    span->free = kept;
-    span->free_count = count;
-}
-
-/* The system calls for the marked pages, runs together. Returns the bytes given back. */
-static size_t purge_marked(struct lodei_span *span, const uint64_t *marked)
-{
-    size_t pages = span->slices * pages_per_slice(), done = 0, from = 0;
-    while ((from = lodei_bitmap_next(marked, pages, from, 1)) < pages) {
-        size_t end = lodei_bitmap_next(marked, pages, from, 0);
-        size_t bytes = (end - from) << lodei_page_log2;
-        /* A failure (pages locked in memory) leaves old contents: as if carved from a dirty slice.
-         */
-        if (lodei_vm_purge(lodei_span_start(span) + (from << lodei_page_log2), bytes) == 0)
-            done += bytes;
-        atomic_fetch_add_explicit(&lodei_state.purge_calls, 1, memory_order_relaxed);
-        from = end;
-    }
-    atomic_fetch_add_explicit(&lodei_state.purge_bytes, done, memory_order_relaxed);
-    return done;
-}
-
-/* After a purge: back on the shelf, and in line again if blocks came back meanwhile. */
-static void span_settle(struct lodei_theap *th, struct lodei_span *span, int again)
-{
-    if (span_has_blocks(span))
-        lodei_list_push_back(&th->shelves[span->class].partial, &span->link);
-    if (again)
-        span_queue(th, span);
-}
-
-/* Give back the pages behind the carved blocks of a span that was made from dirty slices; it is
- * then as good as fresh. Returns the bytes. */
-static size_t purge_uncarved(struct lodei_span *span)
-{
-    size_t end = span->slices * LODEI_SLICE_BYTES;
-    size_t from = lodei_round_up((size_t)span->carved * span->block_bytes, lodei_page_bytes);
-    char *start = lodei_span_start(span),
-         *uncarved = start + (size_t)span->carved * span->block_bytes;
-    if (from >= end || lodei_vm_purge(start + from, end - from) != 0)
-        return 0;
-    memset(uncarved, 0, (size_t)(start + from - uncarved));
-    return end - from;
-}
-
-/* Purge what can be purged of one span, th->lock held; it is dropped during the system calls. */
-static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
-{
-    uint64_t marked[PAGES_MAX / 64] = {0};
-    int uncarved = span->was_dirty && span->carved < span->capacity;
-    if (mark_free_pages(span, marked) == 0 && !uncarved)
-        return 0;
-    table_set(
-        span,
-        lodei_state.no_bin); /* a double free of a dormant block is found on the slow path only */
-    for (size_t p = 0; p < span->slices * pages_per_slice(); p++)
-        if (lodei_bitmap_get(marked, p))
-            page_set_purged(span, p, 1);
-    unlink_dormant(span);
-    if (span->dormant == 0)
-        table_publish(span);
-    uint32_t free_count = span->free_count;
-    span->purging = 1; /* and nobody may fill a list from it meanwhile */
-    lodei_list_remove(&span->link);
-    lodei_lock_drop(&th->lock);
-    size_t done = purge_marked(span, marked);
-    size_t behind = uncarved ? purge_uncarved(span) : 0;
-    lodei_lock_take(&th->lock);
-    if (behind > 0)
-        span->was_dirty = 0;
-    span->purging = 0;
-    if (span->used == 0)
-        span_destroy(th, span);
-    else
-        span_settle(th, span, span->free_count != free_count);
-    lodei_theap_verify(th);
-    return done + behind;
-}
-
-size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us, int *ret_left)
-{
-    uint64_t start_us = lodei_clock_us();
-    uint32_t now = (uint32_t)lodei_clock_ms();
-    size_t done = 0;
-    lodei_lock_take(&th->lock);
-    while (!lodei_list_empty(&th->purgeable)) {
-        struct lodei_span *span =
-            lode_container_of(th->purgeable.next, struct lodei_span, purge_link);
-        if ((uint32_t)(now - span->queued_ms) < age_ms)
-            break;
-        span_unqueue(span);
-        if (span->used == 0 && !span->purging)
-            span_destroy(th, span);
-        else
-            done += span_purge(th, span);
-        if (lodei_clock_us() - start_us >= budget_us)
-            break;
-    }
-    *ret_left = !lodei_list_empty(&th->purgeable);
-    lodei_lock_drop(&th->lock);
-    return done;
 }

@@ -37,6 +37,29 @@ int lodei_theap_drop_spans_locked(struct lodei_theap *th);
 size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us,
                          int *ret_left);
 
+/* What the owner's fast free finds for a one-slice span. relaxed: see lodei_free_fast(). */
+LODE_INLINE void lodei_span_table_set(struct lodei_span *span, struct lodei_bin *value)
+{
+    __atomic_store_n(&lodei_state.slice_table[lodei_span_slice(span)], value, __ATOMIC_RELAXED);
+}
+
+/* Let the fast free of the owner see the span, if its class has lists. */
+void lodei_span_publish(struct lodei_span *span);
+
+/* Are there blocks to hand out? */
+LODE_INLINE int lodei_span_has_blocks(const struct lodei_span *span)
+{
+    return span->free_count > 0 || span->dormant > 0 || span->carved < span->capacity;
+}
+
+/* Blocks came back, or lie uncarved in old memory: look at the span's pages in a while. */
+void lodei_span_queue(struct lodei_theap *th, struct lodei_span *span);
+void lodei_span_unqueue(struct lodei_span *span);
+/* Every block is back: the slices go home. */
+void lodei_span_destroy(struct lodei_theap *th, struct lodei_span *span);
+/* Wake some dormant blocks onto the free list; there are some. */
+void lodei_span_wake(struct lodei_span *span);
+
 /* Pages of slice `i` of the span that are given back, as bits. */
 LODE_INLINE uint16_t *lodei_span_purged(struct lodei_span *span, size_t i)
 {
