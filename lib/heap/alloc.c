@@ -262,4 +262,9 @@ void lodei_asan_poison(void *start, size_t bytes)
 {
     ASAN_POISON_MEMORY_REGION(start, bytes);
 }
+
+void lodei_asan_unpoison(void *start, size_t bytes)
+{
+    ASAN_UNPOISON_MEMORY_REGION(start, bytes);
+}
 #endif

@@ -20,10 +20,12 @@ LODE_EXPORT void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *b
 LODE_EXPORT void lodei_asan_alloc(void *p);
 LODE_EXPORT void lodei_asan_free(void *p);
 void lodei_asan_poison(void *start, size_t bytes);
+void lodei_asan_unpoison(void *start, size_t bytes);
 #else
-#define lodei_asan_alloc(p)             ((void)0)
-#define lodei_asan_free(p)              ((void)0)
-#define lodei_asan_poison(start, bytes) ((void)0)
+#define lodei_asan_alloc(p)               ((void)0)
+#define lodei_asan_free(p)                ((void)0)
+#define lodei_asan_poison(start, bytes)   ((void)0)
+#define lodei_asan_unpoison(start, bytes) ((void)0)
 #endif
 
 /* Take the head of `bin`; NULL when it is empty or its head's words are wrong. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "heap/fast.h"
 #include "heap/misuse.h"
 #include "os/vm.h"
 
@@ -216,6 +217,7 @@ static size_t purge_uncarved(struct lodei_span *span)
          *uncarved = start + (size_t)span->carved * span->block_bytes;
     if (from >= end || lodei_vm_purge(start + from, end - from) != 0)
         return 0;
+    lodei_asan_unpoison(uncarved, (size_t)(start + from - uncarved));
     memset(uncarved, 0, (size_t)(start + from - uncarved));
     return end - from;
 }
