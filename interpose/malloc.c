@@ -19,8 +19,15 @@
 #include "base/print.h"
 #include LODE_ROUTE_HEADER
 
-#define EXPORT           __attribute__((visibility("default")))
-#define EXPORT_ALIAS(of) __attribute__((visibility("default"), alias(#of), copy(of)))
+#define EXPORT __attribute__((visibility("default")))
+/* gcc asks that an alias has what the headers promise of its target; clang has no such attribute.
+ */
+#if defined(__clang__)
+#define COPY_ATTRIBUTES(of)
+#else
+#define COPY_ATTRIBUTES(of) , copy(of)
+#endif
+#define EXPORT_ALIAS(of) __attribute__((visibility("default"), alias(#of) COPY_ATTRIBUTES(of)))
 
 /* The names C headers may not declare, or declare as something we do not want to follow. */
 void *reallocf(void *p, size_t bytes);

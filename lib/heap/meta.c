@@ -56,7 +56,7 @@ static size_t lay_out(size_t bytes)
     s->slice_count = bytes / LODEI_SLICE_BYTES;
     s->segment_count = (bytes + LODEI_SEGMENT_BYTES - 1) / LODEI_SEGMENT_BYTES;
     size_t at = lodei_round_up(LODEI_TABLE_OFFSET + s->slice_count * sizeof(void *), 65536);
-    s->segments = (struct lodei_segment *)(s->base + at);
+    s->segments = (struct lodei_segment *)(void *)(s->base + at);
     at = lodei_round_up(at + s->segment_count * sizeof(struct lodei_segment), 65536);
     s->meta_start = s->meta_next = s->meta_committed = s->base + at;
     at += lodei_round_down(lodei_min(ARENA_MAX, lodei_max(ARENA_MIN, bytes / 64)), 65536);
@@ -104,9 +104,9 @@ static int init_locked(void)
         return -ENOMEM;
     lodei_classes_init();
     s->key = make_key();
-    s->nil = (struct lodei_block *)s->base;
+    s->nil = (struct lodei_block *)(void *)s->base;
     s->nil->next = s->nil;
-    s->no_bin = (struct lodei_bin *)s->base;
+    s->no_bin = (struct lodei_bin *)(void *)s->base;
     s->slice_table = (struct lodei_bin **)(void *)(s->base + LODEI_TABLE_OFFSET);
     s->segments_opened = s->head_slices / LODEI_SEGMENT_SLICES;
     s->hint[0] = s->hint[1] = s->segments_opened;

@@ -63,7 +63,7 @@ void lodei_span_wake(struct lodei_span *span);
 /* Pages of slice `i` of the span that are given back, as bits. */
 LODE_INLINE uint16_t *lodei_span_purged(struct lodei_span *span, size_t i)
 {
-    return &((struct lodei_span *)((char *)span + i * LODEI_SPAN_STRIDE))->purged;
+    return &((struct lodei_span *)(void *)((char *)span + i * LODEI_SPAN_STRIDE))->purged;
 }
 
 /* 1 when block `index` overlaps a page given back. */

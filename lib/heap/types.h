@@ -313,7 +313,7 @@ extern _Thread_local struct lodei_theap *lode_theap_self
 
 LODE_INLINE struct lodei_span *lodei_span_at(size_t slice)
 {
-    return (struct lodei_span *)(lodei_state.spans + slice * LODEI_SPAN_STRIDE);
+    return (struct lodei_span *)(void *)(lodei_state.spans + slice * LODEI_SPAN_STRIDE);
 }
 
 LODE_INLINE size_t lodei_span_slice(const struct lodei_span *span)
