@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/print.h"
@@ -44,6 +45,9 @@ static struct {
     void *(*realloc)(void *, size_t);
     size_t (*usable)(void *);
 } glibc;
+
+/* Where [heap] starts, once it is known: from there to the break no file need be read. */
+static uintptr_t heap_start = UINTPTR_MAX;
 
 struct mapping {
     uintptr_t start, end;
@@ -102,13 +106,13 @@ static int read_mapping(struct reader *r, struct mapping *m)
     return 1;
 }
 
-/* The mapping `address` lies in; 0 when there is none. */
+/* The mapping `address` lies in: 1; 0 when there is none; -1 when the kernel does not say. */
 static int find_mapping(uintptr_t address, struct mapping *m)
 {
     struct reader r = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
     int found = 0;
     if (r.fd < 0)
-        return 0;
+        return -1;
     while (!found && read_mapping(&r, m))
         found = address >= m->start && address < m->end;
     close(r.fd);
@@ -117,7 +121,7 @@ static int find_mapping(uintptr_t address, struct mapping *m)
 
 static int usable_mapping(uintptr_t address, struct mapping *m)
 {
-    return find_mapping(address, m) && m->writable && m->private && m->anonymous;
+    return find_mapping(address, m) > 0 && m->writable && m->private && m->anonymous;
 }
 
 static int in_arena(uintptr_t p)
@@ -132,17 +136,35 @@ static int in_arena(uintptr_t p)
            ((uintptr_t)heap->arena & 15) == 0 && usable_mapping((uintptr_t)heap->arena, &m);
 }
 
+/* Read without /proc/self/maps, by a call that cannot fault. */
+static int header_is_plausible(uintptr_t chunk_at)
+{
+    struct chunk_header chunk;
+    struct iovec here = {&chunk, sizeof(chunk)}, there = {(void *)chunk_at, sizeof(chunk)};
+    if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != (ssize_t)sizeof(chunk))
+        return 0;
+    return (chunk.bytes_and_flags & (CHUNK_IS_MMAPPED | CHUNK_NON_MAIN_ARENA)) != 0 &&
+           chunk.bytes_and_flags >> 40 == 0;
+}
+
 static int is_glibcs(const void *ptr)
 {
     uintptr_t p = (uintptr_t)ptr;
     struct mapping m;
     if (p % 16 != 0 || p < sizeof(struct chunk_header))
         return 0;
-    uintptr_t chunk_at = p - sizeof(struct chunk_header);
-    if (!find_mapping(chunk_at, &m) || !m.writable || !m.private)
-        return 0;
-    if (m.heap)
+    if (p > heap_start && p < (uintptr_t)sbrk(0))
         return 1;
+    uintptr_t chunk_at = p - sizeof(struct chunk_header);
+    int found = find_mapping(chunk_at, &m);
+    if (found < 0) /* no descriptor left, no /proc: an honest pointer is likelier than a wild one */
+        return header_is_plausible(chunk_at);
+    if (found == 0 || !m.writable || !m.private)
+        return 0;
+    if (m.heap) {
+        heap_start = m.start;
+        return 1;
+    }
     const struct chunk_header *chunk = (const void *)chunk_at;
     size_t bytes = chunk->bytes_and_flags & ~(size_t)CHUNK_FLAGS;
     if (!m.anonymous || bytes == 0 || bytes > m.end - chunk_at)
@@ -179,7 +201,9 @@ static int foreign_free(void *p)
     if (!take_foreign(p, *(void **)&glibc.free))
         return 0;
     warn_once("pointer of glibc's malloc passed to free; handed to glibc");
+    int saved = errno; /* glibc's free keeps it only since 2.33 */
     glibc.free(p);
+    errno = saved;
     return 1;
 }
 
@@ -206,6 +230,9 @@ void lodei_foreign_start(void)
     *(void **)&glibc.free = lodei_elf_function("libc.so.", "__libc_free");
     *(void **)&glibc.realloc = lodei_elf_function("libc.so.", "__libc_realloc");
     *(void **)&glibc.usable = lodei_elf_function("libc.so.", "malloc_usable_size");
+    struct mapping m;
+    if (find_mapping((uintptr_t)sbrk(0) - 1, &m) > 0 && m.heap)
+        heap_start = m.start;
     lodei_foreign.free = foreign_free;
     lodei_foreign.realloc = foreign_realloc;
     lodei_foreign.usable = foreign_usable;

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 void (*lodei_lock_orphaned)(void);
-_Atomic int lodei_lock_pid;
+static int never_wiped = 1; /* until there is a page that is */
+volatile int *lodei_fork_mark = &never_wiped;
 
 /* Most holds last well under a microsecond: this many looks before the kernel is asked. */
 #define SPINS 100
@@ -44,9 +45,8 @@ void lodei_lock_wait(struct lodei_lock *lock)
     struct timespec timeout = {.tv_nsec = WAIT_NS};
     /* acquire: pairs with the release in lodei_lock_drop_unranked() */
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0) {
-        if (futex(lock, FUTEX_WAIT, 2, &timeout) == -ETIMEDOUT && lodei_lock_orphaned != NULL &&
-            atomic_load_explicit(&lodei_lock_pid, memory_order_relaxed) != getpid())
-            lodei_lock_orphaned();
+        if (futex(lock, FUTEX_WAIT, 2, &timeout) == -ETIMEDOUT)
+            lodei_fork_check();
     }
 }
 

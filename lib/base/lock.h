@@ -7,13 +7,15 @@
  * rank are taken together only by lodei_fork_prepare(), which takes every lock there is.
  *
  * A child made by a raw clone or _Fork ran no fork handler: locks of its vanished siblings stay
- * taken. A waiter that waits long therefore asks the kernel whether it is such a child, and if so
- * has `lodei_lock_orphaned` put things right, once.
+ * taken. lodei_fork_mark is a word the kernel wipes in every copy of the address space (and only
+ * there: not for vfork or CLONE_VM): slow paths look at it on entry, a long wait as a last resort,
+ * and `lodei_lock_orphaned` puts things right.
  */
 #ifndef LODEI_LOCK_H
 #define LODEI_LOCK_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -38,10 +40,16 @@ struct lodei_lock {
         .state = 0, .rank = (r) \
     }
 
-/* Called by a waiter that finds itself in a raw-forked child; set by heap/fork.c. */
+/* Called in a child that finds the mark wiped; set by heap/process.c. */
 extern void (*lodei_lock_orphaned)(void);
-/* The process these locks live in, refreshed by the fork handlers. */
-extern _Atomic int lodei_lock_pid;
+/* Points to 1; to 0 in a copy of the process whose handlers did not run. */
+extern volatile int *lodei_fork_mark;
+
+LODE_INLINE void lodei_fork_check(void)
+{
+    if (lode_unlikely(*lodei_fork_mark == 0) && lodei_lock_orphaned != NULL)
+        lodei_lock_orphaned();
+}
 
 LODE_COLD void lodei_lock_wait(struct lodei_lock *lock);
 LODE_COLD void lodei_lock_wake(struct lodei_lock *lock);

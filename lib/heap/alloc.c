@@ -81,7 +81,8 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
     }
     void *p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
     lodei_theap_tick(th);
-    if (lode_unlikely(p == NULL) && lodei_emergency())
+    /* Not for what could never be had. */
+    if (lode_unlikely(p == NULL) && bytes < lodei_state.reserved_bytes && lodei_emergency())
         p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
     return p;
 }

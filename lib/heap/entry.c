@@ -14,7 +14,6 @@
 #include "heap/heaps.h"
 #include "heap/meta.h"
 #include "heap/misuse.h"
-#include "heap/process.h"
 #include "heap/purge.h"
 #include "heap/sizeclass.h"
 #include "heap/span.h"
@@ -101,22 +100,13 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int 
     return p;
 }
 
-/*
- * Start the purge thread if it is wanted. The slow halves are entered by a tail call, so `caller`
- * is the caller of malloc or free: never start a thread from inside libc, which may hold locks that
- * starting one needs.
- */
-LODE_INLINE void start_purge_thread(const void *caller)
-{
-    if (lode_unlikely(lodei_purge_thread_wanted()) && !lodei_process_in_libc(caller))
-        lodei_purge_thread_launch();
-}
-
 void *lodei_malloc_slow(size_t bytes)
 {
     int zero;
-    start_purge_thread(__builtin_return_address(0));
-    return alloc_from(real_theap(), bytes, 16, &zero);
+    lodei_fork_check();
+    void *p = alloc_from(real_theap(), bytes, 16, &zero);
+    lodei_purge_consider(__builtin_return_address(0));
+    return p;
 }
 
 static void *zeroed(void *p, size_t bytes, int zero)
@@ -141,6 +131,12 @@ void *lodei_aligned(size_t align, size_t bytes)
 
 /* ---- free ---- */
 
+/* Not ours by its address: somebody else's malloc may know it. */
+static int is_outside(const void *p)
+{
+    return lodei_state.base == NULL || lodei_slice_of(p) >= lodei_state.slice_count;
+}
+
 static enum lodei_finding classify_live(const void *p, struct lodei_span **ret_span)
 {
     return lodei_state.base != NULL ? lodei_classify(p, ret_span) : LODEI_FOUND_FOREIGN;
@@ -151,7 +147,7 @@ void lodei_free_slow(void *p)
     struct lodei_span *span;
     if (p == NULL)
         return;
-    start_purge_thread(__builtin_return_address(0));
+    lodei_fork_check();
     enum lodei_finding found = classify_live(p, &span);
     switch (found) {
     case LODEI_FOUND_BLOCK:
@@ -164,19 +160,21 @@ void lodei_free_slow(void *p)
             lodei_misuse(LODEI_VERB_FREE, LODEI_FOUND_FREE, p);
         break;
     case LODEI_FOUND_FOREIGN:
-        if (lodei_foreign.free != NULL && lodei_foreign.free(p))
+        if (is_outside(p) && lodei_foreign.free != NULL && lodei_foreign.free(p))
             break;
         /* fall through */
     default:
         lodei_misuse(LODEI_VERB_FREE, found, p);
     }
+    lodei_purge_consider(__builtin_return_address(0));
 }
 
 /* The list has grown past its capacity. */
 void lodei_free_overflow(struct lodei_theap *th, struct lodei_bin *bin)
 {
-    start_purge_thread(__builtin_return_address(0));
+    lodei_fork_check();
     lodei_bin_overflow(th, bin);
+    lodei_purge_consider(__builtin_return_address(0));
 }
 
 /* ---- size and realloc ---- */
@@ -195,7 +193,7 @@ size_t lode_usable_size(const void *p)
     enum lodei_finding found = classify_live(p, &span);
     if (found == LODEI_FOUND_BLOCK || found == LODEI_FOUND_LARGE)
         return span_usable(span, found);
-    if (found == LODEI_FOUND_FOREIGN && lodei_foreign.usable != NULL &&
+    if (found == LODEI_FOUND_FOREIGN && is_outside(p) && lodei_foreign.usable != NULL &&
         lodei_foreign.usable(p, &bytes))
         return bytes;
     lodei_misuse(LODEI_VERB_USABLE, found, p);
@@ -230,11 +228,22 @@ static void *move_block(struct lodei_span *span, enum lodei_finding found, void 
     return to;
 }
 
+/* As move_block, but a block that shrinks stays where it is when memory is short. */
+static void *move_or_keep(struct lodei_span *span, enum lodei_finding found, void *p, size_t bytes)
+{
+    int saved = errno;
+    void *to = move_block(span, found, p, bytes);
+    if (to != NULL || bytes > span_usable(span, found))
+        return to;
+    errno = saved;
+    return p;
+}
+
 static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
 {
     /* A block that shrinks below the large sizes moves among its kind. */
     if (bytes <= LODEI_MEDIUM_MAX)
-        return move_block(span, LODEI_FOUND_LARGE, p, bytes);
+        return move_or_keep(span, LODEI_FOUND_LARGE, p, bytes);
     /* The record of the old address must be gone before anyone can be given that address again. */
     struct lodei_thread *tracing = trace_enter();
     if (tracing != NULL)
@@ -264,14 +273,15 @@ void *lode_realloc(void *p, size_t bytes)
         return resize_large(span, p, bytes);
     if (found == LODEI_FOUND_BLOCK) {
         /* In place unless more than half of the block would lie idle. */
-        if (bytes <= span->block_bytes && bytes >= span->block_bytes / 2) {
+        int fits = bytes <= span->block_bytes;
+        if (fits && (bytes >= span->block_bytes / 2 || lodei_class_of(bytes) == span->class)) {
             trace_resize(p, bytes);
             return p;
         }
-        return move_block(span, found, p, bytes);
+        return move_or_keep(span, found, p, bytes);
     }
     void *to;
-    if (found == LODEI_FOUND_FOREIGN && lodei_foreign.realloc != NULL &&
+    if (found == LODEI_FOUND_FOREIGN && is_outside(p) && lodei_foreign.realloc != NULL &&
         lodei_foreign.realloc(p, bytes, &to))
         return to;
     lodei_misuse(LODEI_VERB_REALLOC, found, p);

@@ -6,19 +6,18 @@
  * again, since a vanished thread may have stood in the middle of a fast path; frees into their
  * spans work.
  *
- * A child made by a raw clone ran no handler. Its first long wait for a lock finds that out
- * (lodei_lock_orphaned) and repairs: every lock is freed. What a vanished thread was changing under
+ * A child made by a raw clone ran no handler. Its first slow path finds lodei_fork_mark wiped
+ * and repairs: every lock is freed. What a vanished thread was changing under
  * a lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is
  * lost.
  */
 #include "heap/fork.h"
 
-#include <unistd.h>
-
 #include "heap/heaps.h"
 #include "heap/purge.h"
 #include "heap/span.h"
 #include "heap/trace.h"
+#include "os/vm.h"
 
 static void each_heap_lock(void (*act)(struct lodei_lock *))
 {
@@ -36,6 +35,15 @@ static void each_theap_lock(void (*act)(struct lodei_lock *))
         for (struct lodei_list *l = heap->theaps.next; l != &heap->theaps; l = l->next)
             act(&lode_container_of(l, struct lodei_theap, heap_link)->lock);
     }
+}
+
+/* Of what waits in storage too: a purge step may have been looking at it. */
+static void each_stored_lock(void (*act)(struct lodei_lock *))
+{
+    for (struct lodei_theap *th = lodei_state.free_theaps; th != NULL; th = th->free_next)
+        act(&th->lock);
+    for (struct lode_heap *heap = lodei_state.free_heaps; heap != NULL; heap = heap->free_next)
+        act(&heap->lock);
 }
 
 static void reset(struct lodei_lock *lock)
@@ -78,10 +86,11 @@ static void child_restart(void)
     reset(&s->slices_lock);
     each_theap_lock(reset);
     each_heap_lock(reset);
+    each_stored_lock(reset);
     reset(&s->registry_lock);
     lodei_threads_forked();
     lodei_purge_forked();
-    atomic_store_explicit(&lodei_lock_pid, getpid(), memory_order_relaxed);
+    *lodei_fork_mark = 1;
 }
 
 void lodei_fork_child(void)
@@ -102,17 +111,29 @@ static void abandon_locked(void)
         struct lode_heap *heap = lode_container_of(h, struct lode_heap, registry_link);
         for (struct lodei_list *l = heap->theaps.next; l != &heap->theaps; l = l->next) {
             struct lodei_theap *th = lode_container_of(l, struct lodei_theap, heap_link);
-            th->abandoned |= lodei_lock_is_taken(&th->lock);
+            if (!lodei_lock_is_taken(&th->lock) || lodei_theap_is_mine(th))
+                continue;
+            th->abandoned = 1;
+            if (lodei_list_linked(&th->orphan_link))
+                lodei_list_remove(&th->orphan_link);
         }
     }
 }
 
 void lodei_fork_orphaned(void)
 {
-    int pid = getpid(), old = atomic_load_explicit(&lodei_lock_pid, memory_order_relaxed);
-    if (old == pid || !atomic_compare_exchange_strong_explicit(
-                          &lodei_lock_pid, &old, pid, memory_order_relaxed, memory_order_relaxed))
+    /* acquire: the first thread of the child that gets here does it */
+    if (__atomic_exchange_n(lodei_fork_mark, 1, __ATOMIC_ACQUIRE) != 0)
         return;
     abandon_locked();
     child_restart();
+}
+
+void lodei_fork_mark_make(void)
+{
+    int *mark = lodei_vm_wiped_page();
+    if (mark == NULL)
+        return;
+    *mark = 1;
+    lodei_fork_mark = mark;
 }

@@ -17,6 +17,7 @@
 #include "base/print.h"
 #include "heap/alloc.h"
 #include "heap/meta.h"
+#include "heap/purge.h"
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
 #include "heap/span.h"
@@ -127,6 +128,7 @@ static void theap_orphan(struct lodei_theap *th, struct lode_heap *heap, uint32_
     lodei_lock_take(&heap->lock);
     if (heap->generation == generation) {
         lodei_theap_deliver_all(th);
+        th->flushed = 0;
         __atomic_store_n(&th->thread, NULL, __ATOMIC_RELAXED);
         lodei_list_push_back(&heap->orphans, &th->orphan_link);
     }
@@ -171,6 +173,7 @@ int lodei_thread_is_past_end(void)
 
 struct lodei_thread *lodei_thread_get(void)
 {
+    lodei_fork_check();
     if (lode_likely(thread_self != NULL))
         return thread_self;
     if (lodei_init() != 0)
@@ -245,6 +248,11 @@ void lodei_thread_flush(void)
             theap_empty(thread->parts[i].theap);
 }
 
+int lodei_theap_is_mine(const struct lodei_theap *th)
+{
+    return thread_self != NULL && th->thread == thread_self;
+}
+
 void lodei_threads_forked(void)
 {
     struct lodei_list *at = lodei_state.threads.next, *next;
@@ -259,6 +267,8 @@ void lodei_threads_forked(void)
         struct lodei_list *l = heap->theaps.next;
         for (; l != &heap->theaps; l = l->next) {
             struct lodei_theap *th = lode_container_of(l, struct lodei_theap, heap_link);
+            if (!th->abandoned)
+                lodei_theap_forked(th);
             if (th->thread == NULL || th->thread == thread_self)
                 continue;
             th->thread = NULL;
@@ -453,6 +463,7 @@ void lode_heap_destroy(struct lode_heap *heap)
         theap_destroy(th);
     }
     lodei_meta_heap_free(heap);
+    lodei_purge_consider(__builtin_return_address(0));
 }
 
 int lode_heaps_enumerate(lode_heap_visitor visit, void *ctx)

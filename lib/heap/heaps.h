@@ -23,6 +23,9 @@ struct lodei_theap *lodei_theap_peek(struct lode_heap *heap);
 /* Let the fast free of `th` know of segments opened since. Owner thread only. */
 void lodei_theap_refresh(struct lodei_theap *th);
 
+/* Is it a part this thread has? */
+int lodei_theap_is_mine(const struct lodei_theap *th);
+
 /* What malloc() of this thread uses from here on: `th`, or its twin under a tracer. */
 void lodei_theap_select(struct lodei_theap *th);
 
@@ -36,10 +39,7 @@ void lodei_thread_flush(void);
 /* In a forked child: every other thread's theaps become orphans whose bins nobody may read. */
 void lodei_threads_forked(void);
 
-/* Give lode_theap_self of every thread to come, and of this one, its twin. */
-void lodei_theaps_trace(void);
-
-/* Called when a thread gets its record; set by the shim to arrange for lodei_thread_finish(). */
+/* Called when a thread gets its record; set by process.c to arrange for lodei_thread_finish(). */
 extern LODE_EXPORT void (*lodei_thread_started)(void);
 
 #endif

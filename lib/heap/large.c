@@ -127,7 +127,8 @@ static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
     char *from = lodei_span_start(span);
     size_t at = done * LODEI_SLICE_BYTES;
     lodei_asan_alloc(to);
-    if (lodei_vm_renew(to + at, span->slices * LODEI_SLICE_BYTES - at) == 0) {
+    /* Only into the hole, if there is one: another thread's mapping may have come to lie there. */
+    if (lodei_vm_refill(to + at, span->slices * LODEI_SLICE_BYTES - at) == 0) {
         memcpy(to + at, from + at, span->large_bytes > at ? span->large_bytes - at : 0);
         return 1;
     }

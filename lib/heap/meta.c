@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/conf.h"
+#include "heap/fork.h"
 #include "heap/heaps.h"
 #include "heap/sizeclass.h"
 #include "os/vm.h"
@@ -26,9 +27,8 @@ struct lodei_state lodei_state = {
 #define RESERVE_MIN ((size_t)8 << 20)
 #define ARENA_MAX   ((size_t)1 << 30)
 #define ARENA_MIN   ((size_t)1 << 20)
-/* The base is aligned to a quarter of a small reservation, and to 16 MiB of others. */
-#define BASE_ALIGN_SHARE 4
-#define COMMIT_STEP      ((size_t)64 << 10)
+#define BASE_ALIGN  ((size_t)16 << 20)
+#define COMMIT_STEP ((size_t)64 << 10)
 
 static struct lodei_lock init_lock = LODEI_LOCK_INIT(LODEI_RANK_REGISTRY);
 
@@ -71,19 +71,19 @@ static size_t first_try_bytes(void)
 {
     size_t want = (size_t)lodei_conf.reserve_gib << 30;
     struct rlimit limit;
-    /* A limited address space is shared with stacks, files and libraries: take half of it. */
+    /* A limited address space is shared with stacks, files and libraries. */
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        want = lodei_min(want, limit.rlim_cur / 2);
-    if (want < RESERVE_MIN)
-        return RESERVE_MIN;
-    return (size_t)1 << lodei_log2(want);
+        want = lodei_min(want, limit.rlim_cur / 8 * 5);
+    return lodei_max(RESERVE_MIN, lodei_round_down(want, RESERVE_MIN));
 }
 
 static int reserve(void)
 {
     struct lodei_state *s = &lodei_state;
-    for (size_t bytes = first_try_bytes(); bytes >= RESERVE_MIN; bytes /= 2) {
-        s->base = lodei_vm_reserve(bytes, lodei_min(bytes, LODEI_SEGMENT_BYTES) / BASE_ALIGN_SHARE);
+    for (size_t bytes = first_try_bytes(); bytes >= RESERVE_MIN;
+         bytes = lodei_round_down(bytes / 2, RESERVE_MIN)) {
+        s->base =
+            lodei_vm_reserve(bytes, bytes < LODEI_SEGMENT_BYTES ? RESERVE_MIN / 4 : BASE_ALIGN);
         if (s->base == NULL)
             continue;
         lay_out(bytes);
@@ -110,7 +110,7 @@ static int init_locked(void)
     s->slice_table = (struct lodei_bin **)(void *)(s->base + LODEI_TABLE_OFFSET);
     s->segments_opened = s->head_slices / LODEI_SEGMENT_SLICES;
     s->hint[0] = s->hint[1] = s->segments_opened;
-    atomic_store_explicit(&lodei_lock_pid, getpid(), memory_order_relaxed);
+    lodei_fork_mark_make();
     lodei_list_init(&s->heaps);
     lodei_list_init(&s->threads);
     return lodei_heaps_init();

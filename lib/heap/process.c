@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static struct {
 
 static struct {
     uintptr_t start, end;
-} libc_ranges[3];
+} libc_ranges[5];
 
 int lodei_process_in_libc(const void *pc)
 {
@@ -60,8 +61,9 @@ int lodei_process_in_libc(const void *pc)
 
 static void find_libc(void)
 {
-    static const char *const names[] = {"libc.so.", "ld-linux|ld.so|ld-", "libpthread"};
-    for (size_t i = 0; i < 3; i++)
+    static const char *const names[] = {"libc.so.", "ld-linux|ld.so|ld-", "libpthread", "liblode",
+                                        "liblode-heap"};
+    for (size_t i = 0; i < 5; i++)
         lodei_elf_range(names[i], &libc_ranges[i].start, &libc_ranges[i].end);
 }
 
@@ -98,7 +100,10 @@ static void thread_started(void)
 static void *purge_thread(void *arg)
 {
     (void)arg;
+    struct sched_param ordinary = {.sched_priority = 0};
     prctl(PR_SET_NAME, "lode-purge");
+    /* The thread that happened to start us may be a real-time one. */
+    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
     lodei_purge_thread_main();
     return NULL;
 }
@@ -161,7 +166,7 @@ __attribute__((constructor(101))) static void process_start(int argc, char **arg
     if (lodei_thread_peek() != NULL)
         thread_started();
     lodei_purge_thread_start = start_purge_thread;
-    if (lodei_conf.purge == LODEI_PURGE_THREAD && lodei_purge_thread_wanted())
+    if (lodei_conf.purge == LODEI_PURGE_THREAD)
         lodei_purge_thread_launch();
     errno = saved;
 }

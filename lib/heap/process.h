@@ -5,7 +5,8 @@
 
 #include "base/attr.h"
 
-/* 1 when `pc` lies in glibc (libc, ld.so, libpthread): no thread may be started from there. */
+/* 1 when `pc` lies in glibc (libc, ld.so, libpthread), or in liblode.so, whose caller is then not
+ * known: no thread may be started from there. */
 int lodei_process_in_libc(const void *pc);
 
 #endif

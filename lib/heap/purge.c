@@ -4,7 +4,7 @@
  * of purge_budget_us: free slices first, then pages inside spans that hold no live block.
  *
  *   inline  a thread on its slow path does a step, one thread at a time, at most every STEP_MS
- *   thread  a thread of ours does; started with the process
+ *   thread  a thread of ours does; started with the process, in a forked child as with auto
  *   auto    as inline until THREAD_DIRTY_SLICES are dirty, then a thread is started
  *   off     only lode_purge() and malloc_trim() do
  *
@@ -25,6 +25,7 @@
 #include "base/conf.h"
 #include "heap/alloc.h"
 #include "heap/heaps.h"
+#include "heap/process.h"
 #include "heap/slices.h"
 #include "heap/span.h"
 #include "os/vm.h"
@@ -40,8 +41,8 @@ _Atomic uint32_t lodei_purge_thread_state;
 
 int (*lodei_purge_thread_start)(void);
 
-/* Up to SNAPSHOT theaps, from the `skip`th on. Returns how many. */
-static size_t snapshot(struct lodei_theap **theaps, size_t skip)
+/* Up to SNAPSHOT theaps from the *skip-th on; *skip moves behind them. Returns how many. */
+static size_t snapshot(struct lodei_theap **theaps, size_t *skip)
 {
     struct lodei_state *s = &lodei_state;
     size_t n = 0, seen = 0;
@@ -50,18 +51,21 @@ static size_t snapshot(struct lodei_theap **theaps, size_t skip)
         struct lode_heap *heap = lode_container_of(h, struct lode_heap, registry_link);
         lodei_lock_take(&heap->lock);
         struct lodei_list *l = heap->theaps.next;
-        for (; l != &heap->theaps && n < SNAPSHOT; l = l->next)
-            if (seen++ >= skip)
-                theaps[n++] = lode_container_of(l, struct lodei_theap, heap_link);
-        /* An orphan's lists belong to whoever holds the heap's lock. */
-        for (l = heap->orphans.next; l != &heap->orphans; l = l->next) {
-            struct lodei_theap *th = lode_container_of(l, struct lodei_theap, orphan_link);
-            if (!th->lost)
+        for (; l != &heap->theaps && n < SNAPSHOT; l = l->next) {
+            struct lodei_theap *th = lode_container_of(l, struct lodei_theap, heap_link);
+            if (seen++ < *skip || th->abandoned)
+                continue;
+            theaps[n++] = th;
+            /* An orphan's lists belong to whoever holds the heap's lock. */
+            if (lodei_list_linked(&th->orphan_link) && !th->lost && !th->flushed) {
                 lodei_theap_flush(th);
+                th->flushed = 1;
+            }
         }
         lodei_lock_drop(&heap->lock);
     }
     lodei_lock_drop(&s->registry_lock);
+    *skip = seen;
     return n;
 }
 
@@ -71,8 +75,7 @@ size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
     size_t done = lodei_slices_purge(age_ms, budget_us, ret_left), n, skip = 0;
     struct lodei_theap *theaps[SNAPSHOT];
     do {
-        n = snapshot(theaps, skip);
-        skip += n;
+        n = snapshot(theaps, &skip);
         for (size_t i = 0; i < n; i++) {
             int left = 0;
             spent_us = lodei_clock_us() - start_us;
@@ -172,28 +175,30 @@ void lodei_theap_tick(struct lodei_theap *th)
 
 /* ---- the purge thread ---- */
 
-int lodei_purge_thread_wanted(void)
+void lodei_purge_consider(const void *caller)
 {
-    if (lode_likely(lodei_conf.purge != LODEI_PURGE_AUTO && lodei_conf.purge != LODEI_PURGE_THREAD))
-        return 0;
-    return atomic_load_explicit(&lodei_purge_thread_state, memory_order_relaxed) ==
-               LODEI_THREAD_NONE &&
-           lodei_purge_thread_start != NULL &&
-           (lodei_conf.purge == LODEI_PURGE_THREAD ||
-            lodei_slices_dirty() +
-                    atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed) >=
-                THREAD_DIRTY_SLICES);
+    if (lode_likely(lodei_conf.purge != LODEI_PURGE_AUTO &&
+                    lodei_conf.purge != LODEI_PURGE_THREAD) ||
+        atomic_load_explicit(&lodei_purge_thread_state, memory_order_relaxed) != LODEI_THREAD_NONE)
+        return;
+    size_t due = lodei_slices_dirty() +
+                 atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed);
+    if (due >= THREAD_DIRTY_SLICES && !lodei_process_in_libc(caller))
+        lodei_purge_thread_launch();
 }
 
 void lodei_purge_thread_launch(void)
 {
-    uint32_t none = LODEI_THREAD_NONE;
-    if (!atomic_compare_exchange_strong_explicit(&lodei_purge_thread_state, &none,
-                                                 LODEI_THREAD_STARTING, memory_order_acq_rel,
-                                                 memory_order_relaxed))
+    uint32_t state = LODEI_THREAD_NONE;
+    int (*start)(void) = lodei_purge_thread_start;
+    if (start == NULL || !atomic_compare_exchange_strong_explicit(
+                             &lodei_purge_thread_state, &state, LODEI_THREAD_STARTING,
+                             memory_order_acq_rel, memory_order_relaxed))
         return;
-    if (lodei_purge_thread_start() != 0) /* stay inline; try no more */
-        lodei_conf.purge = LODEI_PURGE_INLINE;
+    if (start() == 0)
+        return;
+    lodei_purge_thread_start = NULL; /* do it inline; try no more */
+    atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_release);
 }
 
 static void sleep_ms(uint64_t ms)

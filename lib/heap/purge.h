@@ -16,15 +16,20 @@
 size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 
 /*
- * purge=thread and auto: how to start a thread; set by the shim. It runs lodei_purge_thread_main()
- * and returns 0, or -errno.
+ * purge=thread and auto: how to start a thread that runs lodei_purge_thread_main(); set by
+ * process.c. Returns 0, or -errno.
  */
 extern int (*lodei_purge_thread_start)(void);
 void lodei_purge_thread_main(void);
-/* Is it wanted (mode and dirty memory say so) and not running? Then the caller, who holds no lock
- * and is not inside libc, may call lodei_purge_thread_launch(). */
-int lodei_purge_thread_wanted(void);
+/* Start it, if it does not run; no lock is held. */
 void lodei_purge_thread_launch(void);
+/*
+ * Memory may have been freed: start the thread if the mode and the amount ask for it. `caller` is
+ * the code that called malloc or free, where that is known: never start a thread from inside libc,
+ * which may hold locks that starting one needs, and not where the caller is only some part of ours.
+ */
+void lodei_purge_consider(const void *caller);
+
 enum lodei_purge_thread {
     LODEI_THREAD_NONE,
     LODEI_THREAD_STARTING,

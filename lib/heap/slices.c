@@ -16,10 +16,12 @@
  */
 #include "heap/slices.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/bitmap.h"
 #include "base/conf.h"
+#include "heap/purge.h"
 #include "os/vm.h"
 
 /* Commit at least 2 MiB at once, and an eighth of what is committed already, to 64 MiB. */
@@ -112,20 +114,27 @@ static int commit(struct lodei_segment *seg, size_t at, size_t count)
     return 0;
 }
 
+static void set_dirty_slices(size_t count)
+{
+    /* relaxed: read without the lock as a hint */
+    __atomic_store_n(&lodei_state.dirty_slices, count, __ATOMIC_RELAXED);
+}
+
 /* Hand out [at, +count) of one segment; returns the dirty ones among them. */
 static size_t take(struct lodei_segment *seg, size_t at, size_t count)
 {
     size_t dirty = 0;
+    lodei_bitmap_put(seg->free, at, count, 0);
+    atomic_signal_fence(memory_order_seq_cst);
     if (seg->dirty_count > 0) {
         for (size_t i = at; (i = lodei_bitmap_next(seg->dirty, at + count, i, 1)) < at + count; i++)
             dirty++;
         lodei_bitmap_put(seg->dirty, at, count, 0);
     }
-    lodei_bitmap_put(seg->free, at, count, 0);
     lodei_bitmap_put(seg->touched, at, count, 1);
     seg->free_count -= (uint32_t)count;
     seg->dirty_count -= (uint32_t)dirty;
-    lodei_state.dirty_slices -= dirty;
+    set_dirty_slices(lodei_state.dirty_slices - dirty);
     lodei_state.used_slices += count;
     return dirty;
 }
@@ -283,19 +292,21 @@ static void put_back(size_t first, size_t count, int dirty)
         n = part_in_segment(first, count);
         struct lodei_segment *seg = segment_at(first / SEG_SLICES);
         size_t at = first % SEG_SLICES;
+        for (size_t i = at; dirty && i < at + n; i++)
+            seg->freed_tick[i] = tick;
+        if (dirty) {
+            lodei_bitmap_put(seg->dirty, at, n, 1);
+            seg->dirty_count += (uint32_t)n;
+            set_dirty_slices(s->dirty_slices + n);
+            s->hint[1] = lodei_min(s->hint[1], first / SEG_SLICES);
+        }
+        /* Free only once it is dirty: a raw child may see the state between any two stores. */
+        atomic_signal_fence(memory_order_seq_cst);
         lodei_bitmap_put(seg->free, at, n, 1);
         seg->free_count += (uint32_t)n;
         seg->longest = seg->free_count;
         s->used_slices -= n;
         s->hint[0] = lodei_min(s->hint[0], first / SEG_SLICES);
-        if (!dirty)
-            continue;
-        lodei_bitmap_put(seg->dirty, at, n, 1);
-        seg->dirty_count += (uint32_t)n;
-        s->dirty_slices += n;
-        s->hint[1] = lodei_min(s->hint[1], first / SEG_SLICES);
-        for (size_t i = at; i < at + n; i++)
-            seg->freed_tick[i] = tick;
     }
 }
 
@@ -304,6 +315,7 @@ void lodei_slices_free(size_t first, size_t count)
     lodei_lock_take(&lodei_state.slices_lock);
     put_back(first, count, 1);
     lodei_lock_drop(&lodei_state.slices_lock);
+    lodei_purge_wake();
 }
 
 void lodei_slices_free_clean(size_t first, size_t count)
@@ -321,11 +333,16 @@ void lodei_slices_free_clean(size_t first, size_t count)
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 
+static void lose(size_t count)
+{
+    lodei_state.committed_slices -= count;
+    lodei_state.used_slices -= count;
+}
+
 void lodei_slices_lose(size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    lodei_state.committed_slices -= count;
-    lodei_state.used_slices -= count;
+    lose(count);
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 
@@ -414,14 +431,18 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
     size_t bytes = count * LODEI_SLICE_BYTES;
     char *start = lodei_slice_start(first);
     int afresh = moved && lodei_vm_renew(start, bytes) == 0;
-    int failed = !afresh && lodei_vm_purge(start, bytes) != 0;
+    int r = afresh ? 0 : lodei_vm_purge(start, bytes);
     if (afresh)
         advise(seg->kind, start, bytes);
     lodei_lock_take(&s->slices_lock);
     if (afresh)
         renewed(seg, first, count);
-    put_back(first, count, failed);
-    if (failed)
+    if (r == -ENOMEM) { /* renewing has left a hole: it is never handed out again */
+        lose(count);
+        return 0;
+    }
+    put_back(first, count, r != 0);
+    if (r != 0)
         return 0;
     atomic_fetch_add_explicit(&s->purge_calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->purge_bytes, bytes, memory_order_relaxed);

@@ -140,12 +140,12 @@ void lodei_span_destroy(struct lodei_theap *th, struct lodei_span *span)
 }
 
 /* Hand out never used blocks as a chain in address order, at most to the end of an OS page. */
-static LODE_NO_ASAN struct lodei_block *span_carve(struct lodei_span *span, uint32_t want,
+static LODE_NO_ASAN struct lodei_block *span_carve(struct lodei_span *span, size_t want,
                                                    uint32_t *ret_count)
 {
     char *start = lodei_span_start(span);
     size_t at = (size_t)span->carved * span->block_bytes;
-    uint32_t n = lodei_min(want, span->capacity - span->carved);
+    uint32_t n = (uint32_t)lodei_min(want, span->capacity - span->carved);
     if (!span->was_dirty) {
         size_t page_end = lodei_round_up(at + 1, lodei_page_bytes);
         n = (uint32_t)lodei_min(n, lodei_max(1, (page_end - at) / span->block_bytes));
@@ -245,7 +245,7 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
             if (span->free_count > 0)
                 chain = span_take(span, lodei_max(1, (size_t)bin->capacity), &count);
             else if (span->carved < span->capacity && k->block_bytes < lodei_page_bytes)
-                chain = span_carve(span, (uint32_t)bin->capacity, &count);
+                chain = span_carve(span, lodei_max(1, (size_t)bin->capacity), &count);
             else if (span->carved < span->capacity)
                 direct = span_carve_one(span, ret_zero);
             if (!lodei_span_has_blocks(span))
@@ -268,7 +268,8 @@ static int span_retain(struct lodei_theap *th, struct lodei_span *span)
 {
     if (span->class < LODEI_SINGLE_CLASSES)
         return 0;
-    if (th->retained != NULL && th->retained != span && th->retained->used == 0)
+    if (th->retained != NULL && th->retained != span && th->retained->used == 0 &&
+        !th->retained->purging)
         lodei_span_destroy(th, th->retained);
     th->retained = span;
     return 1;

@@ -60,6 +60,9 @@ void lodei_span_destroy(struct lodei_theap *th, struct lodei_span *span);
 /* Wake some dormant blocks onto the free list; there are some. */
 void lodei_span_wake(struct lodei_span *span);
 
+/* In a forked child: end the purge steps that vanished threads stood in. */
+void lodei_theap_forked(struct lodei_theap *th);
+
 /* Pages of slice `i` of the span that are given back, as bits. */
 LODE_INLINE uint16_t *lodei_span_purged(struct lodei_span *span, size_t i)
 {

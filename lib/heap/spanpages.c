@@ -256,6 +256,22 @@ static size_t span_purge(struct lodei_theap *th, struct lodei_span *span)
     return done + behind;
 }
 
+void lodei_theap_forked(struct lodei_theap *th)
+{
+    struct lodei_list *at = th->spans.next, *next;
+    for (; at != &th->spans; at = next) {
+        struct lodei_span *span = lode_container_of(at, struct lodei_span, all);
+        next = at->next;
+        if (!span->purging)
+            continue;
+        span->purging = 0;
+        if (span->used == 0)
+            lodei_span_destroy(th, span);
+        else
+            span_settle(th, span, 1);
+    }
+}
+
 size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budget_us, int *ret_left)
 {
     uint64_t start_us = lodei_clock_us();
@@ -265,7 +281,8 @@ size_t lodei_theap_purge(struct lodei_theap *th, uint64_t age_ms, uint64_t budge
     while (!lodei_list_empty(&th->purgeable)) {
         struct lodei_span *span =
             lode_container_of(th->purgeable.next, struct lodei_span, purge_link);
-        if ((uint32_t)(now - span->queued_ms) < age_ms)
+        /* signed: it may have been queued since `now` was read */
+        if ((int64_t)(int32_t)(now - span->queued_ms) < (int64_t)age_ms)
             break;
         lodei_span_unqueue(span);
         if (span->used == 0 && !span->purging)

@@ -168,6 +168,7 @@ struct lodei_theap {
     struct lodei_list heap_link;   /* heap->theaps */
     struct lodei_list orphan_link; /* heap->orphans */
     struct lodei_theap *free_next;
+    int flushed; /* an orphan whose lists went back to their spans already */
     int lost; /* its thread vanished in a fork: its bins may be inconsistent and are never read */
     int abandoned; /* vanished with its lock taken: nothing of it is ever touched again (fork.c) */
 };

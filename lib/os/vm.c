@@ -13,6 +13,9 @@
 size_t lodei_page_bytes = 4096;
 unsigned lodei_page_log2 = 12;
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -76,6 +79,30 @@ int lodei_vm_renew(void *addr, size_t bytes)
     long r = sys(SYS_mmap, addr, bytes, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     return failed(r) ? (int)r : 0;
+}
+
+int lodei_vm_refill(void *addr, size_t bytes)
+{
+    long r = sys(SYS_mmap, addr, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+    if (failed(r))
+        return (int)r;
+    if (r == (long)addr)
+        return 0;
+    lodei_vm_release((void *)r, bytes); /* a kernel before 4.17 takes the address for a hint */
+    return -EEXIST;
+}
+
+void *lodei_vm_wiped_page(void)
+{
+    long r = sys(SYS_mmap, NULL, lodei_page_bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (failed(r))
+        return NULL;
+    if (sys(SYS_madvise, (void *)r, lodei_page_bytes, MADV_WIPEONFORK, 0, 0, 0) == 0)
+        return (void *)r;
+    lodei_vm_release((void *)r, lodei_page_bytes);
+    return NULL;
 }
 
 int lodei_vm_move(void *from, void *to, size_t bytes)

@@ -29,6 +29,10 @@ int lodei_vm_renew(void *addr, size_t bytes);
 /* Move the pages of [from, +bytes) over [to, +bytes); `from` reads as zero afterwards. */
 int lodei_vm_move(void *from, void *to, size_t bytes);
 int lodei_vm_advise_huge(void *addr, size_t bytes);
+/* As renew, but only where nothing is mapped: -EEXIST otherwise. */
+int lodei_vm_refill(void *addr, size_t bytes);
+/* A new page that reads as zero in every copy of this address space; NULL when there is no such. */
+void *lodei_vm_wiped_page(void);
 /* Bytes of [addr, +bytes) that are in memory now; SIZE_MAX when the kernel does not say. */
 size_t lodei_vm_resident(void *addr, size_t bytes);
 

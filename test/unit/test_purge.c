@@ -13,6 +13,7 @@
 #include "heap/purge.h"
 #include "heap/slices.h"
 #include "heaplook.h"
+#include "os/elf.h"
 #include "os/vm.h"
 
 #define MIB ((size_t)1 << 20)
@@ -180,16 +181,21 @@ static int pretend_start(void)
 Test(purge, thread_is_wanted)
 {
     lodei_purge_thread_start = pretend_start;
-    cr_assert_not(lodei_purge_thread_wanted(), "never by default");
+    lodei_purge_consider(NULL);
+    cr_assert_eq(starts, 0, "never by default");
     lodei_conf.purge = LODEI_PURGE_AUTO;
-    cr_assert_not(lodei_purge_thread_wanted(), "not without dirt");
+    lodei_purge_consider(NULL);
+    cr_assert_eq(starts, 0, "not without dirt");
+    lodei_conf.purge = LODEI_PURGE_INLINE;
     make_dirt(16 * MIB);
-    cr_assert(lodei_purge_thread_wanted());
-    lodei_conf.purge = LODEI_PURGE_THREAD;
-    cr_assert(lodei_purge_thread_wanted());
-    lodei_purge_thread_launch();
+    lodei_conf.purge = LODEI_PURGE_AUTO;
+    lodei_purge_consider((const void *)(uintptr_t)lodei_elf_function("libc.so.", "malloc"));
+    cr_assert_eq(starts, 0, "not from inside libc");
+    lodei_purge_consider(NULL);
     cr_assert_eq(starts, 1);
-    cr_assert_not(lodei_purge_thread_wanted(), "one that could not be started is not tried again");
+    lodei_purge_consider(NULL);
+    cr_assert_eq(starts, 1, "one that could not be started is not tried again");
+    cr_assert_eq(lodei_purge_thread_state, LODEI_THREAD_NONE, "and purging goes on inline");
 }
 
 /* The real one: started by a slow path, it empties the process while all others sleep. */
