@@ -55,6 +55,8 @@ def compile_commands(build, outputs):
         name = COMPILERS.fullmatch(os.path.basename(words[0])) if words else None
         if name:
             output = words[words.index("-o") + 1]
+            if output.startswith(("lib/", "interpose/")):
+                continue  # what is to be tested is what was built here
             yield output, shlex.join([name.group(1)] + words[1:])
 
 
@@ -71,7 +73,8 @@ def main():
         print(f"{command} || {{ echo 'not ok - compiling {output}'; exit 1; }}")
     for test in tests_of(build):
         env = [f"{key}={value}" for key, value in test["env"].items()]
-        command = shlex.join(["timeout", str(test["timeout"] or 600), "env", *env, *test["cmd"]])
+        words = ["python3" if os.path.basename(word) == "python3" else word for word in test["cmd"]]
+        command = shlex.join(["timeout", str(test["timeout"] or 600), "env", *env, *words])
         print(f"echo '## {test['name']}'")
         print(f"cd {shlex.quote(test['workdir'] or build)} && {command}")
         # A TAP program that died says nothing of the points it did not reach.
