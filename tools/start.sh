@@ -98,7 +98,7 @@ run_all_tests() {
         -Dbuildtype=debugoptimized
     run_tests "ASan + UBSan, checks=full" "$build-asan" --no-suite abi --no-suite tools
     configure "$build-tsan" -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized
-    run_tests "TSan" "$build-tsan" --suite stress --suite leaks
+    run_tests "TSan" "$build-tsan" --suite stress --suite leaks --suite unit --suite fuzz
     if command -v clang >/dev/null; then
         [ -d "$build-fuzz" ] || CC=clang CXX=clang++ meson setup "$build-fuzz" -Dfuzz=enabled \
             -Dchecks=full -Dtools=disabled -Dbuildtype=debugoptimized >/dev/null

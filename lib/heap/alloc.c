@@ -75,7 +75,7 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
         /* Spans start at multiples of a slice: a class that is a multiple of `align` is aligned. */
         unsigned class = lodei_class_of(least);
         while (class < LODEI_CLASS_COUNT && lodei_classes[class].block_bytes % align != 0)
-            class ++;
+            class += 1;
         if (class < LODEI_CLASS_COUNT)
             return alloc_class(th, class, ret_zero);
     }

@@ -40,7 +40,7 @@ void *lodei_large_resize(struct lodei_span *span, void *p, size_t bytes);
 /* Give back what caches hold after an allocation failed: 1 when a retry makes sense. */
 int lodei_emergency(void);
 
-/* Thread end, see heap.c. */
+/* Thread end, see heaps.c. */
 int lodei_thread_is_past_end(void);
 void lodei_thread_settle(void);
 

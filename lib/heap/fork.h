@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fork handlers; registered by whoever knows how (the shim, or the library's own constructor). */
+/* Fork handlers; registered by the library's constructor (process.c). */
 #ifndef LODEI_FORK_H
 #define LODEI_FORK_H
 

@@ -29,7 +29,7 @@ int lodei_theap_is_mine(const struct lodei_theap *th);
 /* What malloc() of this thread uses from here on: `th`, or its twin under a tracer. */
 void lodei_theap_select(struct lodei_theap *th);
 
-/* The thread ends: its theaps become orphans. Called by the shim's thread destructor, and by
+/* The thread ends: its theaps become orphans. Called by process.c's thread destructor, and by
  * itself. */
 LODE_EXPORT void lodei_thread_finish(void);
 

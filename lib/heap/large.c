@@ -14,7 +14,6 @@
 
 #include "heap/alloc.h"
 #include "heap/fast.h"
-#include "heap/purge.h"
 #include "heap/slices.h"
 #include "heap/span.h"
 #include "base/bits.h"
@@ -24,8 +23,9 @@
 #define ALIGN_FROM_SLICES 64
 #define ALIGN_SLICES      32
 /* Below this, copying is cheaper than a mapping of its own. */
-#define GROWTH_SHARE   3
 #define MOVE_MIN_BYTES ((size_t)512 * 1024)
+/* Growing by more than this share of the block: copying onto pages that are there is cheaper. */
+#define GROWTH_SHARE 3
 /* Each edge is one more mapping; the kernel's default limit is 65,530 a process. */
 #define MOVED_MAX 4096
 
@@ -105,7 +105,6 @@ int lodei_large_free(struct lodei_span *span, const void *p)
         return 0;
     lodei_asan_poison(lodei_span_start(span), span->slices * LODEI_SLICE_BYTES);
     lodei_slices_free(lodei_span_slice(span), span->slices);
-    lodei_purge_wake();
     return 1;
 }
 
@@ -136,8 +135,8 @@ static int finish_by_copying(struct lodei_span *span, char *to, size_t done)
     return -1;
 }
 
-/* The pages of the block over those of `to`, one mapping after the other; 0, or -1: nothing moved.
- */
+/* The pages of the block over those of `to`, one mapping after the other; 0; 1: some were copied
+ * instead and are still there; -1: nothing moved. */
 static int move_pages(struct lodei_span *span, char *to)
 {
     size_t first = lodei_span_slice(span), target = lodei_slice_of(to), count = span->slices, n;

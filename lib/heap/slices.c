@@ -74,7 +74,6 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
     lodei_bitmap_put(seg->free, head, end - head, 1);
     seg->free_count = seg->longest = (uint32_t)(end - head);
     seg->kind = (uint8_t)kind;
-    seg->in_use = 1;
     seg->committed = (uint32_t)head;
     for (size_t i = 0; i < SEG_SLICES; i++)
         s->slice_table[first + i] = s->no_bin;

@@ -223,7 +223,6 @@ struct lodei_segment {
     uint32_t committed; /* slices below this are readable and writable */
     uint32_t longest;   /* no run of free slices is longer than this */
     uint8_t kind;       /* enum lode_kind */
-    uint8_t in_use;     /* 0: not opened yet */
 };
 
 struct lode_heap {
