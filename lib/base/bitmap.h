@@ -28,6 +28,20 @@ LODE_INLINE void lodei_bitmap_put(uint64_t *map, size_t first, size_t count, int
     }
 }
 
+/* How many bits of [first, +count) are set. */
+LODE_INLINE size_t lodei_bitmap_count(const uint64_t *map, size_t first, size_t count)
+{
+    size_t set = 0;
+    while (count > 0) {
+        size_t bit = first % 64, n = lodei_min(count, 64 - bit);
+        uint64_t mask = (n == 64 ? ~0ull : ((1ull << n) - 1)) << bit;
+        set += (size_t)__builtin_popcountll(map[first / 64] & mask);
+        first += n;
+        count -= n;
+    }
+    return set;
+}
+
 /* First index >= from, < bits, whose bit is `value`; `bits` when there is none. */
 LODE_INLINE size_t lodei_bitmap_next(const uint64_t *map, size_t bits, size_t from, int value)
 {

@@ -40,7 +40,7 @@ static struct lodei_block *pop_checked(struct lodei_theap *th, struct lodei_bin 
     return block;
 }
 
-static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
+static void *alloc_class(struct lodei_theap *th, unsigned class, enum lodei_zero *zero)
 {
     struct lodei_bin *bin = &th->bins[class];
     struct lodei_block *block = pop_checked(th, bin);
@@ -55,7 +55,7 @@ static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
     }
     lodei_theap_tick(th);
     for (int attempt = 0;; attempt++) {
-        void *direct = lodei_theap_refill(th, class, ret_zero);
+        void *direct = lodei_theap_refill(th, class, zero);
         if (direct != NULL)
             return direct;
         block = pop_checked(th, bin);
@@ -64,12 +64,12 @@ static void *alloc_class(struct lodei_theap *th, unsigned class, int *ret_zero)
     }
 }
 
-void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int *ret_zero)
+void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, enum lodei_zero *zero)
 {
     if (lode_unlikely(bytes > PTRDIFF_MAX))
         return NULL;
     if (lode_likely(align <= 16) && bytes <= LODEI_MEDIUM_MAX)
-        return alloc_class(th, lodei_class_of(bytes), ret_zero);
+        return alloc_class(th, lodei_class_of(bytes), zero);
     size_t least = lodei_max(bytes, align);
     if (least <= LODEI_MEDIUM_MAX && align <= LODEI_SLICE_BYTES) {
         /* Spans start at multiples of a slice: a class that is a multiple of `align` is aligned. */
@@ -77,13 +77,13 @@ void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int 
         while (class < LODEI_CLASS_COUNT && lodei_classes[class].block_bytes % align != 0)
             class += 1;
         if (class < LODEI_CLASS_COUNT)
-            return alloc_class(th, class, ret_zero);
+            return alloc_class(th, class, zero);
     }
-    void *p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
+    void *p = lodei_large_alloc(th->heap, bytes, align, zero);
     lodei_theap_tick(th);
     /* Not for what could never be had. */
     if (lode_unlikely(p == NULL) && bytes < lodei_state.reserved_bytes && lodei_emergency())
-        p = lodei_large_alloc(th->heap, bytes, align, ret_zero);
+        p = lodei_large_alloc(th->heap, bytes, align, zero);
     return p;
 }
 

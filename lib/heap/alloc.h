@@ -11,10 +11,10 @@
 /*
  * A block of `bytes` from `th`, aligned to `align` (a power of two; 16 is always given).
  *
- * @ret_zero  Set to 1 when the block is known to read as zero; else unchanged.
- * Returns    the block or NULL; errno untouched.
+ * @zero    LODEI_ZERO_DONE when the block is known to read as zero; else unchanged.
+ * Returns  the block or NULL; errno untouched.
  */
-void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, int *ret_zero);
+void *lodei_theap_alloc(struct lodei_theap *th, size_t bytes, size_t align, enum lodei_zero *zero);
 
 /* Free a live block of a span of blocks, from any thread. */
 void lodei_block_free(struct lodei_span *span, void *p);
@@ -30,8 +30,9 @@ void lodei_theap_flush(struct lodei_theap *th);
 /* Free all spans with whatever is in them (heap destroy). */
 void lodei_theap_free_spans(struct lodei_theap *th);
 
-/* Large blocks: slices of their own. `align` is a power of two. */
-void *lodei_large_alloc(struct lode_heap *heap, size_t bytes, size_t align, int *ret_zero);
+/* Large blocks: slices of their own. `align` is a power of two. If `*zero` is LODEI_ZERO_WANTED the
+ * block is zeroed where it does not read as zero yet. */
+void *lodei_large_alloc(struct lode_heap *heap, size_t bytes, size_t align, enum lodei_zero *zero);
 /* 0 when `p` is not a live large block any more (freed by a racing thread). */
 int lodei_large_free(struct lodei_span *span, const void *p);
 /* Resize in place or by moving pages; NULL when neither works: the block is as it was. */

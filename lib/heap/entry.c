@@ -88,9 +88,9 @@ static struct lodei_theap *real_theap(void)
     return lode_theap_self->real;
 }
 
-static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int *ret_zero)
+static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, enum lodei_zero *zero)
 {
-    void *p = th != NULL ? lodei_theap_alloc(th, bytes, align, ret_zero) : NULL;
+    void *p = th != NULL ? lodei_theap_alloc(th, bytes, align, zero) : NULL;
     if (lode_unlikely(p == NULL))
         errno = ENOMEM;
     else
@@ -102,30 +102,30 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, int 
 
 void *lodei_malloc_slow(size_t bytes)
 {
-    int zero;
+    enum lodei_zero zero = LODEI_ZERO_ANY;
     lodei_fork_check();
     void *p = alloc_from(real_theap(), bytes, 16, &zero);
     lodei_purge_consider(__builtin_return_address(0));
     return p;
 }
 
-static void *zeroed(void *p, size_t bytes, int zero)
+static void *zeroed(void *p, size_t bytes, enum lodei_zero zero)
 {
-    if (p != NULL && !zero)
+    if (p != NULL && zero != LODEI_ZERO_DONE)
         memset(p, 0, bytes);
     return p;
 }
 
 void *lodei_calloc_slow(size_t bytes)
 {
-    int zero = 0;
+    enum lodei_zero zero = LODEI_ZERO_WANTED;
     void *p = alloc_from(real_theap(), bytes, 16, &zero);
     return zeroed(p, bytes, zero);
 }
 
 void *lodei_aligned(size_t align, size_t bytes)
 {
-    int zero;
+    enum lodei_zero zero = LODEI_ZERO_ANY;
     return alloc_from(real_theap(), bytes, align, &zero);
 }
 
@@ -219,7 +219,7 @@ static void *move_block(struct lodei_span *span, enum lodei_finding found, void 
     struct lodei_theap *th = real_theap();
     if (th != NULL && th->heap != heap)
         th = lodei_theap_get(heap);
-    int zero;
+    enum lodei_zero zero = LODEI_ZERO_ANY;
     void *to = alloc_from(th, bytes, 16, &zero);
     if (to == NULL)
         return NULL;
@@ -325,7 +325,7 @@ void *lode_aligned_alloc(size_t align, size_t bytes)
 
 void *lode_heap_alloc(struct lode_heap *heap, size_t bytes)
 {
-    int zero;
+    enum lodei_zero zero = LODEI_ZERO_ANY;
     struct lodei_theap *th = lodei_theap_peek(heap);
     if (lode_likely(th != NULL && bytes <= LODEI_TINY_MAX && lodei_state.tracer == NULL)) {
         void *p = lodei_bin_pop(th, &th->bins[lodei_class_of(bytes)]);
@@ -339,7 +339,7 @@ void *lode_heap_alloc(struct lode_heap *heap, size_t bytes)
 
 void *lode_heap_calloc(struct lode_heap *heap, size_t count, size_t bytes)
 {
-    int zero = 0;
+    enum lodei_zero zero = LODEI_ZERO_WANTED;
     if (__builtin_mul_overflow(count, bytes, &bytes)) {
         errno = ENOMEM;
         return NULL;
@@ -350,7 +350,7 @@ void *lode_heap_calloc(struct lode_heap *heap, size_t count, size_t bytes)
 
 void *lode_heap_aligned_alloc(struct lode_heap *heap, size_t align, size_t bytes)
 {
-    int zero;
+    enum lodei_zero zero = LODEI_ZERO_ANY;
     return bad_alignment(align) ? NULL : alloc_from(lodei_theap_get(heap), bytes, align, &zero);
 }
 

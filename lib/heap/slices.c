@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the free slices. Bits per slice stand in struct lodei_segment:
+ * Owns the free slices; slicepages.c owns the pages behind them. Bits per slice stand in struct
+ * lodei_segment:
  *
  *     free dirty
  *      0     0    handed out
@@ -8,55 +9,49 @@
  *      1     1    old contents; kept for reuse until it has been free for purge_delay_ms
  *
  * Reuse beats fresh memory, since a page fault costs more than anything else here: dirty runs
- * first, lowest address first so that the heap stays dense; then any run; then a new segment. A run
- * longer than a segment takes whole segments.
+ * first, lowest address first so that the heap stays dense; then any run; then a new segment. Runs
+ * of FIRST_FIT_SLICES take the lowest address that fits, dirty or not: after a purge the dirty runs
+ * are what is left of other large blocks, and a block put there drives the next one of that size to
+ * fresh memory (freeciv, which saves every turn: peak 74 MB for 88). A run longer than a segment
+ * takes whole segments.
  *
  * slices_lock guards everything. madvise() runs without it: the slices being purged are marked as
  * handed out meanwhile. mprotect() runs under it, once per COMMIT_SLICES at least.
  */
 #include "heap/slices.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "base/bitmap.h"
 #include "base/conf.h"
 #include "heap/purge.h"
+#include "heap/segment.h"
 #include "os/vm.h"
 
 /* Commit at least 2 MiB at once, and an eighth of what is committed already, to 64 MiB. */
 #define COMMIT_SLICES 32
-/* The longest run given back by one system call: 4 MiB. */
-#define PURGE_SLICES 64
 
-#define SEG_SLICES LODEI_SEGMENT_SLICES
-
-static struct lodei_segment *segment_at(size_t index)
-{
-    return &lodei_state.segments[index];
-}
+#define FIRST_FIT_SLICES 16
 
 /* Tables and descriptors of segment `index` become writable. */
 static int commit_tables(size_t index)
 {
     struct lodei_state *s = &lodei_state;
     size_t page = lodei_page_bytes;
-    uintptr_t table = (uintptr_t)(s->slice_table + index * SEG_SLICES);
+    uintptr_t table = (uintptr_t)(s->slice_table + index * LODEI_SEGMENT_SLICES);
     uintptr_t from = lodei_round_down(table, page);
-    uintptr_t to = lodei_round_up(table + SEG_SLICES * sizeof(void *), page);
+    uintptr_t to = lodei_round_up(table + LODEI_SEGMENT_SLICES * sizeof(void *), page);
     if (lodei_vm_commit((void *)from, to - from) != 0)
         return -1;
-    from = lodei_round_down((uintptr_t)lodei_span_at(index * SEG_SLICES), page);
-    to = lodei_round_up((uintptr_t)lodei_span_at((index + 1) * SEG_SLICES), page);
+    from = lodei_round_down((uintptr_t)lodei_span_at(index * LODEI_SEGMENT_SLICES), page);
+    to = lodei_round_up((uintptr_t)lodei_span_at((index + 1) * LODEI_SEGMENT_SLICES), page);
     if (lodei_vm_commit((void *)from, to - from) != 0)
         return -1;
-    uintptr_t seg = (uintptr_t)segment_at(index);
+    uintptr_t seg = (uintptr_t)lodei_segment_at(index);
     from = lodei_round_down(seg, page);
     to = lodei_round_up(seg + sizeof(struct lodei_segment), page);
     if (lodei_vm_commit((void *)from, to - from) != 0)
         return -1;
     s->table_bytes_committed +=
-        SEG_SLICES * (sizeof(void *) + LODEI_SPAN_STRIDE) + sizeof(struct lodei_segment);
+        LODEI_SEGMENT_SLICES * (sizeof(void *) + LODEI_SPAN_STRIDE) + sizeof(struct lodei_segment);
     return 0;
 }
 
@@ -67,23 +62,22 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
     size_t index = s->segments_opened;
     if (index >= s->segment_count || commit_tables(index) != 0)
         return NULL;
-    struct lodei_segment *seg = segment_at(index);
-    size_t first = index * SEG_SLICES;
+    struct lodei_segment *seg = lodei_segment_at(index);
+    size_t first = index * LODEI_SEGMENT_SLICES;
     size_t head = first < s->head_slices ? s->head_slices - first : 0;
-    size_t end = lodei_min(SEG_SLICES, s->slice_count - first);
+    size_t end = lodei_min(LODEI_SEGMENT_SLICES, s->slice_count - first);
     lodei_bitmap_put(seg->free, head, end - head, 1);
     seg->free_count = seg->longest = (uint32_t)(end - head);
     seg->kind = (uint8_t)kind;
     seg->committed = (uint32_t)head;
-    for (size_t i = 0; i < SEG_SLICES; i++)
+    for (size_t i = 0; i < LODEI_SEGMENT_SLICES; i++)
         s->slice_table[first + i] = s->no_bin;
     /* release: pairs with the acquire in lodei_theap_refresh(): who sees it sees the table */
     __atomic_store_n(&s->segments_opened, index + 1, __ATOMIC_RELEASE);
     return seg;
 }
 
-/* What a segment of this kind is backed by. */
-static void advise(enum lode_kind kind, void *start, size_t bytes)
+void lodei_segment_advise(enum lode_kind kind, void *start, size_t bytes)
 {
     if (lodei_conf.thp == LODEI_THP_ALWAYS ||
         (kind == LODE_KIND_HUGE && lodei_conf.thp == LODEI_THP_KIND))
@@ -97,9 +91,10 @@ static int commit(struct lodei_segment *seg, size_t at, size_t count)
     size_t end = at + count;
     if (end <= seg->committed)
         return 0;
-    char *start = lodei_slice_start((size_t)(seg - s->segments) * SEG_SLICES);
+    char *start = lodei_slice_start((size_t)(seg - s->segments) * LODEI_SEGMENT_SLICES);
     size_t step = lodei_max(COMMIT_SLICES, s->committed_slices / 8);
-    size_t limit = lodei_min(SEG_SLICES, s->slice_count - (size_t)(seg - s->segments) * SEG_SLICES);
+    size_t limit = lodei_min(LODEI_SEGMENT_SLICES,
+                             s->slice_count - (size_t)(seg - s->segments) * LODEI_SEGMENT_SLICES);
     size_t want = lodei_min(lodei_round_up(end, COMMIT_SLICES) + step - COMMIT_SLICES, limit);
     char *from = start + seg->committed * LODEI_SLICE_BYTES;
     if (lodei_vm_commit(from, (want - seg->committed) * LODEI_SLICE_BYTES) != 0) {
@@ -107,7 +102,7 @@ static int commit(struct lodei_segment *seg, size_t at, size_t count)
         if (lodei_vm_commit(from, (want - seg->committed) * LODEI_SLICE_BYTES) != 0)
             return -1;
     }
-    advise(seg->kind, from, (want - seg->committed) * LODEI_SLICE_BYTES);
+    lodei_segment_advise(seg->kind, from, (want - seg->committed) * LODEI_SLICE_BYTES);
     s->committed_slices += want - seg->committed;
     seg->committed = (uint32_t)want;
     return 0;
@@ -119,15 +114,13 @@ static void set_dirty_slices(size_t count)
     __atomic_store_n(&lodei_state.dirty_slices, count, __ATOMIC_RELAXED);
 }
 
-/* Hand out [at, +count) of one segment; returns the dirty ones among them. */
-static size_t take(struct lodei_segment *seg, size_t at, size_t count)
+size_t lodei_segment_take(struct lodei_segment *seg, size_t at, size_t count)
 {
     size_t dirty = 0;
     lodei_bitmap_put(seg->free, at, count, 0);
     atomic_signal_fence(memory_order_seq_cst);
     if (seg->dirty_count > 0) {
-        for (size_t i = at; (i = lodei_bitmap_next(seg->dirty, at + count, i, 1)) < at + count; i++)
-            dirty++;
+        dirty = lodei_bitmap_count(seg->dirty, at, count);
         lodei_bitmap_put(seg->dirty, at, count, 0);
     }
     lodei_bitmap_put(seg->touched, at, count, 1);
@@ -138,21 +131,15 @@ static size_t take(struct lodei_segment *seg, size_t at, size_t count)
     return dirty;
 }
 
-/* The part of the run [first, +count) that lies in the segment of `first`. */
-static size_t part_in_segment(size_t first, size_t count)
-{
-    return lodei_min(count, SEG_SLICES - first % SEG_SLICES);
-}
-
 /* Is [first, +count) free, of `kind`, and within opened or still unopened segments? */
 static int run_is_free(enum lode_kind kind, size_t first, size_t count)
 {
     struct lodei_state *s = &lodei_state;
     if (first + count > s->slice_count)
         return 0;
-    while (count > 0 && first / SEG_SLICES < s->segments_opened) {
-        struct lodei_segment *seg = segment_at(first / SEG_SLICES);
-        size_t at = first % SEG_SLICES, n = part_in_segment(first, count);
+    while (count > 0 && first / LODEI_SEGMENT_SLICES < s->segments_opened) {
+        struct lodei_segment *seg = lodei_segment_at(first / LODEI_SEGMENT_SLICES);
+        size_t at = first % LODEI_SEGMENT_SLICES, n = lodei_segment_part(first, count);
         if (seg->kind != kind || lodei_bitmap_next(seg->free, at + n, at, 0) < at + n)
             return 0;
         first += n;
@@ -166,23 +153,32 @@ static int take_run(enum lode_kind kind, size_t first, size_t count, size_t *ret
 {
     size_t done = 0, n;
     for (; done < count; done += n) {
-        n = part_in_segment(first + done, count - done);
-        while (lodei_state.segments_opened <= (first + done) / SEG_SLICES)
+        n = lodei_segment_part(first + done, count - done);
+        while (lodei_state.segments_opened <= (first + done) / LODEI_SEGMENT_SLICES)
             if (open_segment(kind) == NULL)
                 return -1;
-        struct lodei_segment *seg = segment_at((first + done) / SEG_SLICES);
-        if (commit(seg, (first + done) % SEG_SLICES, n) != 0)
+        struct lodei_segment *seg = lodei_segment_at((first + done) / LODEI_SEGMENT_SLICES);
+        if (commit(seg, (first + done) % LODEI_SEGMENT_SLICES, n) != 0)
             return -1;
     }
     *ret_dirty = 0;
     for (done = 0; done < count; done += n) {
-        n = part_in_segment(first + done, count - done);
-        *ret_dirty += take(segment_at((first + done) / SEG_SLICES), (first + done) % SEG_SLICES, n);
+        n = lodei_segment_part(first + done, count - done);
+        *ret_dirty += lodei_segment_take(lodei_segment_at((first + done) / LODEI_SEGMENT_SLICES),
+                                         (first + done) % LODEI_SEGMENT_SLICES, n);
     }
+    lodei_state.peak_used_slices = lodei_max(lodei_state.peak_used_slices, lodei_state.used_slices);
     return 0;
 }
 
 enum look { LOOK_FREE, LOOK_DIRTY, LOOK_CLEAN };
+
+static enum look look_first(enum lodei_prefer prefer, size_t count)
+{
+    if (prefer == LODEI_PREFER_CLEAN)
+        return LOOK_CLEAN;
+    return count < FIRST_FIT_SLICES ? LOOK_DIRTY : LOOK_FREE;
+}
 
 /* The slices of `seg` to look at, as a bitmap; `room` holds it where it has to be computed. */
 static const uint64_t *map_of(const struct lodei_segment *seg, enum look look, uint64_t *room)
@@ -205,7 +201,7 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
     if (dirty && s->dirty_slices < count)
         return LODEI_SLICES_NONE;
     for (size_t i = s->hint[dirty]; i < s->segments_opened; i++) {
-        struct lodei_segment *seg = segment_at(i);
+        struct lodei_segment *seg = lodei_segment_at(i);
         size_t have = dirty ? seg->dirty_count : seg->free_count;
         if (have > 0 && !seen) {
             s->hint[dirty] = i;
@@ -213,11 +209,11 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
         }
         if (seg->kind != kind || have < count || (!dirty && seg->longest < count))
             continue;
-        size_t longest, bias = ((uintptr_t)s->base >> LODEI_SLICE_LOG2) + i * SEG_SLICES;
-        size_t at = lodei_bitmap_find_run(map_of(seg, look, room), SEG_SLICES, count, align, bias,
-                                          &longest);
-        if (at < SEG_SLICES)
-            return i * SEG_SLICES + at;
+        size_t longest, bias = ((uintptr_t)s->base >> LODEI_SLICE_LOG2) + i * LODEI_SEGMENT_SLICES;
+        size_t at = lodei_bitmap_find_run(map_of(seg, look, room), LODEI_SEGMENT_SLICES, count,
+                                          align, bias, &longest);
+        if (at < LODEI_SEGMENT_SLICES)
+            return i * LODEI_SEGMENT_SLICES + at;
         if (look == LOOK_FREE)
             seg->longest = (uint32_t)longest;
     }
@@ -230,9 +226,9 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
 static size_t find_whole(enum lode_kind kind, size_t count, size_t align)
 {
     struct lodei_state *s = &lodei_state;
-    for (size_t i = s->head_slices / SEG_SLICES; i < s->segment_count; i++) {
-        size_t first = i * SEG_SLICES;
-        if (i < s->segments_opened && segment_at(i)->free_count != SEG_SLICES)
+    for (size_t i = s->head_slices / LODEI_SEGMENT_SLICES; i < s->segment_count; i++) {
+        size_t first = i * LODEI_SEGMENT_SLICES;
+        if (i < s->segments_opened && lodei_segment_at(i)->free_count != LODEI_SEGMENT_SLICES)
             continue;
         size_t address = (uintptr_t)lodei_slice_start(first) >> LODEI_SLICE_LOG2;
         first += lodei_round_up(address, align) - address;
@@ -244,60 +240,99 @@ static size_t find_whole(enum lode_kind kind, size_t count, size_t align)
     return LODEI_SLICES_NONE;
 }
 
+static int dirty_at(size_t slice)
+{
+    return slice / LODEI_SEGMENT_SLICES < lodei_state.segments_opened &&
+           lodei_bitmap_get(lodei_segment_at(slice / LODEI_SEGMENT_SLICES)->dirty,
+                            slice % LODEI_SEGMENT_SLICES);
+}
+
+static size_t count_dirty(size_t first, size_t count)
+{
+    size_t dirty = 0;
+    for (size_t n; count > 0; first += n, count -= n) {
+        n = lodei_segment_part(first, count);
+        if (first / LODEI_SEGMENT_SLICES < lodei_state.segments_opened)
+            dirty += lodei_bitmap_count(lodei_segment_at(first / LODEI_SEGMENT_SLICES)->dirty,
+                                        first % LODEI_SEGMENT_SLICES, n);
+    }
+    return dirty;
+}
+
+/* Take the free run [first, +count) and tell what it holds. */
+static int take_and_tell(enum lode_kind kind, size_t first, size_t count,
+                         struct lodei_taken *ret_taken)
+{
+    size_t n, found = 0, clean = count - count_dirty(first, count);
+    for (size_t at = 0; clean > 0 && found < LODEI_CLEAN_RUNS; at += n + 1) {
+        for (n = 0; n < clean && !dirty_at(first + at + n);)
+            n++;
+        if (n > 0) {
+            ret_taken->clean[found].first = first + at;
+            ret_taken->clean[found++].count = n;
+            clean -= n;
+        }
+    }
+    ret_taken->clean_count = found;
+    if (take_run(kind, first, count, &ret_taken->dirty) != 0)
+        return -1;
+    ret_taken->excess = lodei_slices_excess_locked();
+    return 0;
+}
+
 size_t lodei_slices_dirty(void)
 {
     return __atomic_load_n(&lodei_state.dirty_slices, __ATOMIC_RELAXED);
 }
 
 size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum lodei_prefer prefer,
-                          size_t *ret_dirty)
+                          struct lodei_taken *ret_taken)
 {
     struct lodei_state *s = &lodei_state;
     size_t first = LODEI_SLICES_NONE;
     if (count > s->slice_count)
         return first;
     lodei_lock_take(&s->slices_lock);
-    if (count <= SEG_SLICES && align <= SEG_SLICES) {
-        first = find_in_segments(kind, count, align,
-                                 prefer == LODEI_PREFER_DIRTY ? LOOK_DIRTY : LOOK_CLEAN);
+    if (count <= LODEI_SEGMENT_SLICES && align <= LODEI_SEGMENT_SLICES) {
+        first = find_in_segments(kind, count, align, look_first(prefer, count));
         if (first == LODEI_SLICES_NONE)
             first = find_in_segments(kind, count, align, LOOK_FREE);
-        if (first == LODEI_SLICES_NONE && s->segments_opened * SEG_SLICES < s->head_slices &&
+        if (first == LODEI_SLICES_NONE &&
+            s->segments_opened * LODEI_SEGMENT_SLICES < s->head_slices &&
             open_segment(kind) != NULL)
             first = find_in_segments(kind, count, align, LOOK_FREE);
     }
     if (first == LODEI_SLICES_NONE)
         first = find_whole(kind, count, align);
-    if (first != LODEI_SLICES_NONE && take_run(kind, first, count, ret_dirty) != 0)
+    if (first != LODEI_SLICES_NONE && take_and_tell(kind, first, count, ret_taken) != 0)
         first = LODEI_SLICES_NONE;
     lodei_lock_drop(&s->slices_lock);
     return first;
 }
 
-int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more)
+int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more, struct lodei_taken *ret_taken)
 {
-    size_t dirty;
     lodei_lock_take(&lodei_state.slices_lock);
-    int ok = run_is_free(kind, end, more) && take_run(kind, end, more, &dirty) == 0;
+    int ok = run_is_free(kind, end, more) && take_and_tell(kind, end, more, ret_taken) == 0;
     lodei_lock_drop(&lodei_state.slices_lock);
     return ok;
 }
 
-static void put_back(size_t first, size_t count, int dirty)
+void lodei_slices_put_locked(size_t first, size_t count, int dirty)
 {
     struct lodei_state *s = &lodei_state;
     uint16_t tick = (uint16_t)(lodei_clock_ms() / LODEI_TICK_MS);
     for (size_t n; count > 0; first += n, count -= n) {
-        n = part_in_segment(first, count);
-        struct lodei_segment *seg = segment_at(first / SEG_SLICES);
-        size_t at = first % SEG_SLICES;
+        n = lodei_segment_part(first, count);
+        struct lodei_segment *seg = lodei_segment_at(first / LODEI_SEGMENT_SLICES);
+        size_t at = first % LODEI_SEGMENT_SLICES;
         for (size_t i = at; dirty && i < at + n; i++)
             seg->freed_tick[i] = tick;
         if (dirty) {
             lodei_bitmap_put(seg->dirty, at, n, 1);
             seg->dirty_count += (uint32_t)n;
             set_dirty_slices(s->dirty_slices + n);
-            s->hint[1] = lodei_min(s->hint[1], first / SEG_SLICES);
+            s->hint[1] = lodei_min(s->hint[1], first / LODEI_SEGMENT_SLICES);
         }
         /* Free only once it is dirty: a raw child may see the state between any two stores. */
         atomic_signal_fence(memory_order_seq_cst);
@@ -305,34 +340,19 @@ static void put_back(size_t first, size_t count, int dirty)
         seg->free_count += (uint32_t)n;
         seg->longest = seg->free_count;
         s->used_slices -= n;
-        s->hint[0] = lodei_min(s->hint[0], first / SEG_SLICES);
+        s->hint[0] = lodei_min(s->hint[0], first / LODEI_SEGMENT_SLICES);
     }
 }
 
 void lodei_slices_free(size_t first, size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    put_back(first, count, 1);
+    lodei_slices_put_locked(first, count, 1);
     lodei_lock_drop(&lodei_state.slices_lock);
     lodei_purge_wake();
 }
 
-void lodei_slices_free_clean(size_t first, size_t count)
-{
-    lodei_lock_take(&lodei_state.slices_lock);
-    for (size_t n; count > 0; first += n, count -= n) {
-        /* Moved ones count as dirty: the next purge renews them, and their mappings join again. */
-        int moved = lodei_bitmap_get(segment_at(first / SEG_SLICES)->moved, first % SEG_SLICES);
-        for (n = 1; n < part_in_segment(first, count); n++)
-            if (lodei_bitmap_get(segment_at(first / SEG_SLICES)->moved, first % SEG_SLICES + n) !=
-                moved)
-                break;
-        put_back(first, n, moved);
-    }
-    lodei_lock_drop(&lodei_state.slices_lock);
-}
-
-static void lose(size_t count)
+void lodei_slices_lose_locked(size_t count)
 {
     lodei_state.committed_slices -= count;
     lodei_state.used_slices -= count;
@@ -341,134 +361,8 @@ static void lose(size_t count)
 void lodei_slices_lose(size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    lose(count);
+    lodei_slices_lose_locked(count);
     lodei_lock_drop(&lodei_state.slices_lock);
-}
-
-static int edge_at(size_t slice)
-{
-    return lodei_bitmap_get(segment_at(slice / SEG_SLICES)->edges, slice % SEG_SLICES);
-}
-
-static void set_edge(size_t slice, int value)
-{
-    struct lodei_state *s = &lodei_state;
-    if (slice / SEG_SLICES >= s->segments_opened || edge_at(slice) == value)
-        return;
-    lodei_bitmap_put(segment_at(slice / SEG_SLICES)->edges, slice % SEG_SLICES, 1, value);
-    uint32_t edges = s->moved_edges + (value ? 1u : -1u);
-    __atomic_store_n(&s->moved_edges, edges, __ATOMIC_RELAXED);
-}
-
-size_t lodei_slices_piece(size_t first, size_t count)
-{
-    size_t n = 1;
-    lodei_lock_take(&lodei_state.slices_lock);
-    while (n < count && !edge_at(first + n))
-        n++;
-    lodei_lock_drop(&lodei_state.slices_lock);
-    return n;
-}
-
-void lodei_slices_moved(size_t first, size_t count)
-{
-    lodei_lock_take(&lodei_state.slices_lock);
-    set_edge(first, 1);
-    for (size_t i = first + 1; i < first + count; i++)
-        set_edge(i, 0);
-    set_edge(first + count, 1);
-    for (size_t at = first, n, left = count; left > 0; at += n, left -= n) {
-        n = part_in_segment(at, left);
-        lodei_bitmap_put(segment_at(at / SEG_SLICES)->moved, at % SEG_SLICES, n, 1);
-    }
-    lodei_lock_drop(&lodei_state.slices_lock);
-}
-
-/* 0 also behind the last opened segment and before the first. */
-static int moved_at(size_t slice)
-{
-    struct lodei_state *s = &lodei_state;
-    return slice >= s->head_slices && slice / SEG_SLICES < s->segments_opened &&
-           lodei_bitmap_get(segment_at(slice / SEG_SLICES)->moved, slice % SEG_SLICES);
-}
-
-/* [first, +count) of one segment was mapped afresh: it joins neighbours that never moved. */
-static void renewed(struct lodei_segment *seg, size_t first, size_t count)
-{
-    lodei_bitmap_put(seg->moved, first % SEG_SLICES, count, 0);
-    for (size_t i = first; i <= first + count; i++)
-        if (!moved_at(i) && !moved_at(i - 1))
-            set_edge(i, 0);
-}
-
-/* The next run of dirty slices of `seg` from `at` that are old enough; its length, 0 when none. */
-static size_t old_run(struct lodei_segment *seg, size_t *at, uint64_t now_tick, uint64_t age_ticks)
-{
-    size_t i = *at, n = 0;
-    while ((i = lodei_bitmap_next(seg->dirty, SEG_SLICES, i, 1)) < SEG_SLICES) {
-        int moved = lodei_bitmap_get(seg->moved, i);
-        for (n = 0; i + n < SEG_SLICES && n < PURGE_SLICES && lodei_bitmap_get(seg->dirty, i + n) &&
-                    lodei_bitmap_get(seg->moved, i + n) == moved &&
-                    (uint16_t)(now_tick - seg->freed_tick[i + n]) >= age_ticks;)
-            n++;
-        if (n > 0)
-            break;
-        i++;
-    }
-    *at = i;
-    return n;
-}
-
-/* Purge one run; the lock is dropped meanwhile. Returns the bytes given back. */
-static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
-{
-    struct lodei_state *s = &lodei_state;
-    size_t first = (size_t)(seg - s->segments) * SEG_SLICES + at;
-    int moved = lodei_bitmap_get(seg->moved, at);
-    take(seg, at, count);
-    lodei_lock_drop(&s->slices_lock);
-    size_t bytes = count * LODEI_SLICE_BYTES;
-    char *start = lodei_slice_start(first);
-    int afresh = moved && lodei_vm_renew(start, bytes) == 0;
-    int r = afresh ? 0 : lodei_vm_purge(start, bytes);
-    if (afresh)
-        advise(seg->kind, start, bytes);
-    lodei_lock_take(&s->slices_lock);
-    if (afresh)
-        renewed(seg, first, count);
-    if (r == -ENOMEM) { /* renewing has left a hole: it is never handed out again */
-        lose(count);
-        return 0;
-    }
-    put_back(first, count, r != 0);
-    if (r != 0)
-        return 0;
-    atomic_fetch_add_explicit(&s->purge_calls, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->purge_bytes, bytes, memory_order_relaxed);
-    return bytes;
-}
-
-size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left)
-{
-    struct lodei_state *s = &lodei_state;
-    uint64_t start_us = lodei_clock_us();
-    uint64_t now = lodei_clock_ms() / LODEI_TICK_MS;
-    uint64_t age = (age_ms + LODEI_TICK_MS - 1) / LODEI_TICK_MS;
-    size_t done = 0;
-    int spent = 0;
-    lodei_lock_take(&s->slices_lock);
-    for (size_t i = s->hint[1]; i < s->segments_opened && s->dirty_slices > 0 && !spent; i++) {
-        struct lodei_segment *seg = segment_at(i);
-        size_t n, at = 0;
-        while (!spent && seg->dirty_count > 0 && (n = old_run(seg, &at, now, age)) > 0) {
-            done += purge_run(seg, at, n);
-            at += n;
-            spent = lodei_clock_us() - start_us >= budget_us;
-        }
-    }
-    *ret_left = s->dirty_slices > 0;
-    lodei_lock_drop(&s->slices_lock);
-    return done;
 }
 
 int lodei_slices_state(size_t slice)
@@ -476,11 +370,11 @@ int lodei_slices_state(size_t slice)
     struct lodei_state *s = &lodei_state;
     int state = 0;
     lodei_lock_take(&s->slices_lock);
-    if (slice >= s->head_slices && slice / SEG_SLICES < s->segments_opened) {
-        struct lodei_segment *seg = segment_at(slice / SEG_SLICES);
-        if (!lodei_bitmap_get(seg->free, slice % SEG_SLICES))
+    if (slice >= s->head_slices && slice / LODEI_SEGMENT_SLICES < s->segments_opened) {
+        struct lodei_segment *seg = lodei_segment_at(slice / LODEI_SEGMENT_SLICES);
+        if (!lodei_bitmap_get(seg->free, slice % LODEI_SEGMENT_SLICES))
             state = 1;
-        else if (lodei_bitmap_get(seg->touched, slice % SEG_SLICES))
+        else if (lodei_bitmap_get(seg->touched, slice % LODEI_SEGMENT_SLICES))
             state = 2;
     }
     lodei_lock_drop(&s->slices_lock);

@@ -13,23 +13,36 @@ enum lodei_prefer {
     LODEI_PREFER_CLEAN, /* ones without: pages will be moved there */
 };
 
+/* What the slices of a run that was handed out hold. */
+#define LODEI_CLEAN_RUNS 32
+struct lodei_taken {
+    size_t dirty;  /* so many of them may hold old contents; the others read as zero */
+    size_t excess; /* so many dirty slices more are kept now than lodei_slices_trim() would keep */
+    size_t clean_count;
+    struct {
+        size_t first, count;
+    } clean[LODEI_CLEAN_RUNS]; /* the pieces that read as zero; the first so many */
+};
+
 /*
  * `count` consecutive slices of `kind`, the first at an address that is a multiple of `align`
  * slices, committed.
  *
- * @ret_dirty  How many of them may hold old contents; the others read as zero.
- * Returns     the first, or LODEI_SLICES_NONE.
- * Locks       takes slices_lock.
+ * Returns  the first, or LODEI_SLICES_NONE.
+ * Locks    takes slices_lock.
  */
 size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum lodei_prefer prefer,
-                          size_t *ret_dirty);
+                          struct lodei_taken *ret_taken);
 /* How many dirty slices there are, in runs of any length; a hint. */
 size_t lodei_slices_dirty(void);
 /* The next `more` slices behind `end` if they are free and of the same kind: 1, or 0 unchanged. */
-int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more);
+int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more,
+                        struct lodei_taken *ret_taken);
+/* The longest run of dirty slices of one mapping, `least` to `most` slices, for its pages. */
+size_t lodei_slices_take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *ret_count);
 void lodei_slices_free(size_t first, size_t count);
-/* As free, for slices whose pages are gone already. */
-void lodei_slices_free_clean(size_t first, size_t count);
+/* As free, for slices whose pages lodei_vm_move() took elsewhere. */
+void lodei_slices_free_moved(size_t first, size_t count);
 /* Strike slices that are not mapped any more off the books for good. */
 void lodei_slices_lose(size_t count);
 
@@ -44,6 +57,12 @@ void lodei_slices_moved(size_t first, size_t count);
  * tells whether dirty slices remain.
  */
 size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
+
+/*
+ * Purge dirty slices until used and dirty ones together are no more than a little above the most
+ * that were ever used: what fragmentation adds to the program's own peak stays below that little.
+ */
+void lodei_slices_trim(void);
 
 /* 1 when the slice is handed out; 2 when it is free but was handed out once; 0 never. */
 int lodei_slices_state(size_t slice);

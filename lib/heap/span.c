@@ -85,8 +85,8 @@ void lodei_span_unqueue(struct lodei_span *span)
 static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
 {
     const struct lodei_class *k = &lodei_classes[class];
-    size_t dirty;
-    size_t first = lodei_slices_alloc(th->heap->kind, k->slices, 1, LODEI_PREFER_DIRTY, &dirty);
+    struct lodei_taken taken;
+    size_t first = lodei_slices_alloc(th->heap->kind, k->slices, 1, LODEI_PREFER_DIRTY, &taken);
     if (first == LODEI_SLICES_NONE)
         return NULL;
     struct lodei_span *span = lodei_span_at(first);
@@ -100,7 +100,7 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     span->slices = k->slices;
     span->heap = th->heap;
     span->class = (uint8_t) class;
-    span->was_dirty = dirty > 0;
+    span->was_dirty = taken.dirty > 0;
     span->purged = 0;
     span->purging = 0;
     lodei_list_init(&span->purge_link);
@@ -162,14 +162,15 @@ static LODE_NO_ASAN struct lodei_block *span_carve(struct lodei_span *span, size
 }
 
 /* Hand out one never used block without linking it. */
-static LODE_NO_ASAN void *span_carve_one(struct lodei_span *span, int *ret_zero)
+static LODE_NO_ASAN void *span_carve_one(struct lodei_span *span, enum lodei_zero *zero)
 {
     struct lodei_block *block =
         (void *)(lodei_span_start(span) + (size_t)span->carved * span->block_bytes);
     set_carved(span, span->carved + 1);
     span->used++;
-    *ret_zero = !span->was_dirty;
-    if (span->was_dirty)
+    if (!span->was_dirty)
+        *zero = LODEI_ZERO_DONE;
+    else
         block->check = 0; /* words of an earlier life must not look like those of a free block */
     return block;
 }
@@ -218,7 +219,7 @@ static void bin_grow(struct lodei_bin *bin, const struct lodei_class *k)
     bin->flushed = 0;
 }
 
-void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
+void *lodei_theap_refill(struct lodei_theap *th, unsigned class, enum lodei_zero *zero)
 {
     struct lodei_bin *bin = &th->bins[class];
     struct lodei_shelf *shelf = &th->shelves[class];
@@ -247,7 +248,7 @@ void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero)
             else if (span->carved < span->capacity && k->block_bytes < lodei_page_bytes)
                 chain = span_carve(span, lodei_max(1, (size_t)bin->capacity), &count);
             else if (span->carved < span->capacity)
-                direct = span_carve_one(span, ret_zero);
+                direct = span_carve_one(span, zero);
             if (!lodei_span_has_blocks(span))
                 lodei_list_remove(&span->link);
         }

@@ -12,11 +12,11 @@ struct lodei_span *lodei_span_of(size_t slice);
  * Get blocks of `class`: onto the bin's head, which must be empty; or, for blocks of an OS page and
  * more, one directly.
  *
- * @ret_zero  Set to 1 when a directly returned block reads as zero.
+ * @zero  LODEI_ZERO_DONE when a directly returned block is known to read as zero; else unchanged.
  * Returns    the block; or NULL with the head filled; or NULL with the head still empty: out of
  * memory. Locks      takes th->lock. Owner thread only.
  */
-void *lodei_theap_refill(struct lodei_theap *th, unsigned class, int *ret_zero);
+void *lodei_theap_refill(struct lodei_theap *th, unsigned class, enum lodei_zero *zero);
 
 /* Return a chain of free blocks, all of spans of `th`, to their spans. Takes th->lock. */
 void lodei_theap_return(struct lodei_theap *th, struct lodei_block *chain);

@@ -107,6 +107,13 @@ struct lodei_block {
     uintptr_t check;
 };
 
+/* Must a new block read as zero, and does it? */
+enum lodei_zero {
+    LODEI_ZERO_ANY,    /* nobody asks */
+    LODEI_ZERO_WANTED, /* the caller will clear it */
+    LODEI_ZERO_DONE,   /* it does */
+};
+
 /* One size class of a thread heap: what the fast paths touch. Belongs to the theap's thread. */
 struct lodei_bin {
     struct lodei_block *head;
@@ -288,7 +295,7 @@ struct lodei_state {
     size_t table_bytes_committed; /* of slice table, segments and span descriptors */
     size_t segments_opened;       /* indices below this have been opened */
     size_t committed_slices;
-    size_t used_slices;
+    size_t used_slices, peak_used_slices;
     size_t dirty_slices;
     size_t hint[2];       /* [dirty]: no segment below it has a free (a dirty) slice */
     uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */

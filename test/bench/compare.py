@@ -6,8 +6,9 @@
                [--peer NAME=LIB]...
 
 Columns are glibc, glibc a second time (the A/A noise), lode, and the peers found (or those given by
---peer, which replace them). In each round every column runs every pattern once, a process each; the
-order turns by one from round to round. What is compared are medians:
+--peer, which replace them). In each round every column runs every pattern once, a process each, in
+random order, and as much memory as the pattern needs is touched and freed before each. What is
+compared are medians:
 
   time  lode's ns per op / the best peer's for that pattern; passes at <= max(1.03, A/A ratio)
   RSS   lode's peak against the smallest of the three fastest peers; passes at <= 1.10 x + 512 KiB
@@ -28,6 +29,7 @@ import peers
 
 TIME_LIMIT, RSS_LIMIT, RSS_SLACK_KIB = 1.03, 1.10, 512
 RUN_SECONDS = 300
+FIRST_WARM_KIB = 64 * 1024
 
 
 def arguments():
@@ -80,11 +82,14 @@ def run_one(args, pattern, library):
 def collect(args, columns, patterns):
     """Rows of all runs, each with its round and allocator added."""
     rows, total = [], args.rounds * len(patterns) * len(columns)
+    peak_kib = dict.fromkeys(patterns, FIRST_WARM_KIB)  # the largest any column needed so far
     for number in range(args.rounds):
         for pattern in patterns:
-            for name, library in peers.turned(columns, number):
+            for name, library in peers.shuffled(columns, number):
                 row = {"round": number, "allocator": name}
+                peers.warm_memory(peak_kib[pattern])
                 row.update(run_one(args, pattern, library))
+                peak_kib[pattern] = max(peak_kib[pattern], int(row["peak_rss_kb"]))
                 rows.append(row)
                 percent = 100 * len(rows) // total
                 peers.progress(f"round {number + 1}/{args.rounds} {percent:3d} % {pattern} {name}",

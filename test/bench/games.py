@@ -24,6 +24,7 @@ import peers
 SCRIPTS = os.path.join(peers.ROOT, "test", "programs", "games")
 GAMES = ("minetest", "openttd", "freeciv")
 RSS_LIMIT, RUN_SECONDS = 1.05, 300
+WARM_KIB = 512 * 1024  # more than any of the games needs
 
 
 def arguments():
@@ -59,7 +60,8 @@ def collect(args, columns, games):
     rows, total = [], args.rounds * len(games) * len(columns)
     for number in range(args.rounds):
         for game in list(games):
-            for name, library in peers.turned(columns, number):
+            for name, library in peers.shuffled(columns, number):
+                peers.warm_memory(WARM_KIB)
                 figures = run_one(game, library)
                 if figures is None:
                     print(f"\n{game} is not installed, left out", file=sys.stderr)

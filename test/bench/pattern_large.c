@@ -222,7 +222,7 @@ static void stop_calloc(const struct bench_pattern *pattern)
 #define VECTOR(suffix, method, runner)                                                            \
     {                                                                                             \
         .name = "vector-" suffix, .what = "vectors of 64 B elements, " method "; op: one growth", \
-        .ops = 60000, .start = start_vectors, .run = runner, .stop = stop_vectors                 \
+        .ops = 240000, .start = start_vectors, .run = runner, .stop = stop_vectors                \
     }
 
 const struct bench_pattern bench_large_patterns[] = {
@@ -241,7 +241,7 @@ const struct bench_pattern bench_large_patterns[] = {
     {
         .name = "calloc",
         .what = "64 B-4 MiB, 8 live, pages touched; op: calloc + free",
-        .ops = 4000,
+        .ops = 8000,
         .start = start_calloc,
         .run = run_calloc,
         .stop = stop_calloc,

@@ -6,7 +6,9 @@ peers are found through the loader's cache, so nothing here depends on a distrib
 own are found beside the script in a build directory.
 """
 
+import mmap
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -61,10 +63,20 @@ def environment(library):
     return env
 
 
-def turned(columns, round_number):
-    """The columns in this round's order: each comes first equally often, so drift favours none."""
-    shift = round_number % len(columns)
-    return columns[shift:] + columns[:shift]
+def shuffled(columns, round_number):
+    """The columns in this round's order: random, so that none always runs after the same one (whose
+    pages it inherits), and the same in every repetition."""
+    return random.Random(round_number).sample(columns, len(columns))
+
+
+def warm_memory(kib):
+    """Touch and free so much memory just before a run. A virtual machine gives free pages back to
+    its host after two seconds, and faulting them in again costs five times what a page costs
+    otherwise: whoever ran after a small program would pay for it."""
+    with mmap.mmap(-1, max(kib, 4) * 1024, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for at in range(0, len(memory), mmap.PAGESIZE):
+            memory[at] = 1
 
 
 def progress(text, milestone):

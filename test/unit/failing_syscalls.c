@@ -116,11 +116,11 @@ static void grow_in_turns(void)
     size_t first = set.count;
     for (int i = 0; i < 3; i++) {
         errno = 0;
-        enter(lode_malloc(700000), 700000);
+        enter(lode_malloc(2200000), 2200000);
     }
     for (int step = 0; step < 9; step++)
         if (set.count > first)
-            resize(first, set.all[first].bytes + 300000 + (size_t)step % 2 * 70000);
+            resize(first, set.all[first].bytes + 700000 + (size_t)step % 2 * 70000);
 }
 
 /* Small, medium and large; everything that maps, moves, or gives back. */

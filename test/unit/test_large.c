@@ -63,7 +63,8 @@ static void wall_behind(const char *p)
 {
     size_t end = lodei_slice_of(p) +
                  lodei_round_up(lode_usable_size(p), LODEI_SLICE_BYTES) / LODEI_SLICE_BYTES;
-    lodei_slices_extend(LODE_KIND_SYSTEM, end, 1);
+    struct lodei_taken taken;
+    lodei_slices_extend(LODE_KIND_SYSTEM, end, 1, &taken);
 }
 
 static void release(char *p)
@@ -138,8 +139,10 @@ Test(large, grows_by_moving_pages)
     cr_assert_gt(lodei_state.moved_edges, before, "its pages were moved, not copied");
     cr_assert(blockset_is_zero(p, slices * LODEI_SLICE_BYTES));
     cr_assert_eq(lodei_slices_state(slice), 2);
-    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, slice, slices), 1, "all of it is free");
-    lodei_slices_free_clean(slice, slices);
+    struct lodei_taken taken;
+    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, slice, slices, &taken), 1, "all is free");
+    cr_assert_eq(taken.dirty, 0);
+    lodei_slices_free_moved(slice, slices);
     release(to);
     lodei_slices_free(slice + slices, 1);
     lode_purge();
@@ -162,6 +165,49 @@ Test(large, moves_again_after_growing_in_place)
     release(p);
     lode_purge();
     cr_assert_eq(lodei_state.moved_edges, 0);
+}
+
+/* What a growing block lacks comes from the pages of dirty slices, in whatever pieces. */
+Test(large, grows_by_pages_of_others)
+{
+    char *p = alloc_filled(4 * MIB), *pieces[6];
+    for (int i = 0; i < 6; i++) {
+        pieces[i] = lode_malloc(MIB);
+        memset(pieces[i], 0x5a, MIB);
+        blockset_add(&set, lode_malloc(100000), 100000)->usable = 100000;
+    }
+    for (int i = 0; i < 6; i++)
+        lode_free(pieces[i]);
+    size_t dirty = lodei_state.dirty_slices, peak = lodei_state.peak_used_slices;
+    cr_assert_geq(dirty, 6 * MIB / LODEI_SLICE_BYTES);
+    char *to = resize(p, 9 * MIB);
+    cr_assert_neq(to, p);
+    cr_assert_leq(lodei_state.dirty_slices, dirty - 5 * MIB / LODEI_SLICE_BYTES);
+    cr_assert_eq(heaplook_unnamed_bytes(), 0);
+    to = resize(to, 10 * MIB); /* in place now */
+    cr_assert_leq(lodei_state.dirty_slices, dirty - 6 * MIB / LODEI_SLICE_BYTES);
+    cr_assert_gt(lodei_state.peak_used_slices, peak);
+    while (set.count > 0)
+        release((char *)set.all[0].at);
+    lode_purge();
+    cr_assert_eq(lodei_state.moved_edges, 0, "a purge heals the mappings");
+    cr_assert_eq(heaplook_unnamed_bytes(), 0);
+}
+
+/* A zeroed block over clean slices and dirty ones: only the dirty ones are written. */
+Test(large, calloc_leaves_clean_slices_alone)
+{
+    char *p = alloc_filled(32 * MIB);
+    release(p);
+    lode_purge();
+    char *first = lode_aligned_alloc(2 * MIB, MIB);
+    memset(first, 0x44, MIB);
+    lode_free(first);
+    char *zeroed = lode_calloc(1, 20 * MIB);
+    cr_assert_eq(zeroed, first);
+    cr_assert_leq(lodei_vm_resident(zeroed, 20 * MIB), 2 * MIB);
+    cr_assert(blockset_is_zero(zeroed, 20 * MIB));
+    lode_free(zeroed);
 }
 
 Test(large, shrinks_in_place)

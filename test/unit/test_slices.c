@@ -84,15 +84,51 @@ static size_t lowest(size_t count, size_t align, int dirty)
     return LODEI_SLICES_NONE;
 }
 
+/* What is said about a run just taken agrees with the model. */
+static void expect_taken(size_t first, size_t count, const struct lodei_taken *taken)
+{
+    size_t clean = 0, piece = 0, end = 0;
+    for (size_t i = first; i < first + count; i++)
+        clean += *fate_of(i) != DIRTY;
+    cr_assert_eq(taken->dirty, count - clean);
+    for (; piece < taken->clean_count; piece++) {
+        cr_assert_geq(taken->clean[piece].first, lodei_max(first, end), "pieces in rising order");
+        end = taken->clean[piece].first + taken->clean[piece].count;
+        for (size_t i = taken->clean[piece].first; i < end; i++)
+            cr_assert_neq(*fate_of(i), DIRTY);
+        clean -= taken->clean[piece].count;
+    }
+    cr_assert_leq(end, first + count);
+    cr_assert(clean == 0 || piece == LODEI_CLEAN_RUNS);
+}
+
+static size_t take_preferring(enum lode_kind kind, size_t count, size_t align,
+                              enum lodei_prefer prefer, size_t *ret_dirty)
+{
+    struct lodei_taken taken;
+    size_t first = lodei_slices_alloc(kind, count, align, prefer, &taken);
+    if (first == LODEI_SLICES_NONE)
+        return first;
+    expect_taken(first, count, &taken);
+    *ret_dirty = taken.dirty;
+    return first;
+}
+
 static size_t take(enum lode_kind kind, size_t count, size_t align, size_t *ret_dirty)
 {
-    return lodei_slices_alloc(kind, count, align, LODEI_PREFER_DIRTY, ret_dirty);
+    return take_preferring(kind, count, align, LODEI_PREFER_DIRTY, ret_dirty);
+}
+
+static int extend(size_t end, size_t more)
+{
+    struct lodei_taken taken;
+    return lodei_slices_extend(LODE_KIND_SYSTEM, end, more, &taken);
 }
 
 static void expect_lowest(size_t first, size_t count, size_t align, size_t expected_dirty,
                           size_t expected_any)
 {
-    if (expected_dirty != LODEI_SLICES_NONE)
+    if (count < 16 && expected_dirty != LODEI_SLICES_NONE)
         cr_assert_eq(first / SEG, expected_dirty / SEG, "old contents are reused first");
     else if (expected_any != LODEI_SLICES_NONE)
         cr_assert_leq(first, expected_any + count * align);
@@ -111,7 +147,7 @@ static void do_alloc(void)
     size_t dirty_run = lowest(count, align, 1), any_run = lowest(count, align, 0), dirty = 99;
     int clean = blockset_below(&random_source, 4) == 0;
     enum lodei_prefer prefer = clean ? LODEI_PREFER_CLEAN : LODEI_PREFER_DIRTY;
-    size_t first = lodei_slices_alloc(LODE_KIND_SYSTEM, count, align, prefer, &dirty);
+    size_t first = take_preferring(LODE_KIND_SYSTEM, count, align, prefer, &dirty);
     cr_assert_neq(first, LODEI_SLICES_NONE);
     if (!clean)
         expect_lowest(first, count, align, dirty_run, any_run);
@@ -134,7 +170,7 @@ static void do_free(void)
         *fate_of(s) = clean ? FRESH : DIRTY;
     }
     if (clean)
-        lodei_slices_free_clean(r.first, r.count);
+        lodei_slices_free_moved(r.first, r.count);
     else
         lodei_slices_free(r.first, r.count);
     cr_assert_eq(lodei_slices_state(r.first), 2);
@@ -149,7 +185,7 @@ static void do_extend(void)
     int room = 1;
     for (size_t i = end; i < end + more; i++)
         room &= *fate_of(i) != USED;
-    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, end, more), room);
+    cr_assert_eq(extend(end, more), room);
     for (size_t i = end; room && i < end + more; i++) {
         *fate_of(i) = USED;
         *word_of(i) = MARK;
@@ -220,7 +256,7 @@ Test(slices, longer_than_a_segment)
     size_t next = take(LODE_KIND_SYSTEM, SEG, 1, &dirty);
     enter(next, SEG, 1, dirty);
     /* Its tail shares a segment with others. */
-    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, big + count, 7), 1);
+    cr_assert_eq(extend(big + count, 7), 1);
     enter(big + count, 7, 1, 0);
     lodei_slices_free(big, count + 7);
     for (size_t i = big; i < big + count + 7; i++)
@@ -251,7 +287,7 @@ Test(slices, impossible)
     cr_assert_eq(none, LODEI_SLICES_NONE, "the head is never handed out");
     none = take(LODE_KIND_SYSTEM, 1, (size_t)1 << 47, &dirty);
     cr_assert_eq(none, LODEI_SLICES_NONE);
-    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, lodei_state.slice_count, 1), 0);
+    cr_assert_eq(extend(lodei_state.slice_count, 1), 0);
     cr_assert_eq(lodei_state.used_slices, 0);
 }
 
@@ -266,7 +302,7 @@ Test(slices, kinds)
     size_t end = (system / SEG + 1) * SEG;
     size_t rest = take(LODE_KIND_SYSTEM, end - system - 2, 1, &dirty);
     cr_assert_eq(rest + (end - system - 2), end);
-    cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, end, 1), huge / SEG != system / SEG + 1);
+    cr_assert_eq(extend(end, 1), huge / SEG != system / SEG + 1);
 }
 
 Test(slices, budget)
@@ -310,4 +346,40 @@ Test(slices, moved_mappings_heal)
     cr_assert_eq(take(LODE_KIND_SYSTEM, n, 1, &dirty), to);
     cr_assert_eq(dirty, 0);
     cr_assert(blockset_is_zero(lodei_slice_start(to), bytes));
+}
+
+/* For their pages: the longest run of dirty slices, not across mappings. */
+Test(slices, longest_dirty_run)
+{
+    size_t dirty, count = 0, all = take(LODE_KIND_SYSTEM, 64, 1, &dirty);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 1, 9, &count), LODEI_SLICES_NONE);
+    lodei_slices_free(all + 3, 4);
+    lodei_slices_free(all + 10, 7);
+    lodei_slices_free(all + 20, 6);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 8, 9, &count), LODEI_SLICES_NONE);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_HUGE, 1, 9, &count), LODEI_SLICES_NONE);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 9, &count), all + 10);
+    cr_assert_eq(count, 7);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 5, &count), all + 20);
+    cr_assert_eq(count, 5);
+    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 9, &count), all + 3);
+    cr_assert_eq(count, 4);
+    cr_assert_eq(lodei_state.dirty_slices, 1);
+}
+
+/* What is kept beyond the peak of use is bounded, from the highest address down. */
+Test(slices, trim)
+{
+    size_t dirty, n = 4096, first = take(LODE_KIND_SYSTEM, n, 1, &dirty), half = n / 2;
+    lodei_slices_free(first, half);
+    lodei_slices_trim();
+    cr_assert_eq(lodei_state.dirty_slices, half, "no more than was used once");
+    size_t other = take(LODE_KIND_SYSTEM, half + 1, 1, &dirty);
+    cr_assert_neq(other, first);
+    lodei_slices_trim();
+    size_t kept = lodei_state.peak_used_slices / 64 + 4;
+    cr_assert_eq(lodei_state.dirty_slices, kept, "%zu, not %zu", lodei_state.dirty_slices, kept);
+    size_t count = 0, lowest_dirty = lodei_slices_take_dirty(LODE_KIND_SYSTEM, 1, n, &count);
+    cr_assert_eq(lowest_dirty, first, "the lowest ones are kept");
+    cr_assert_eq(count, kept);
 }
