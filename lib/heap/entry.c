@@ -18,6 +18,7 @@
 #include "heap/sizeclass.h"
 #include "heap/span.h"
 #include "heap/trace.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 struct lodei_foreign lodei_foreign;
@@ -90,6 +91,7 @@ static struct lodei_theap *real_theap(void)
 
 static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, enum lodei_zero *zero)
 {
+    lodei_quiet();
     void *p = th != NULL ? lodei_theap_alloc(th, bytes, align, zero) : NULL;
     if (lode_unlikely(p == NULL))
         errno = ENOMEM;
@@ -97,6 +99,7 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, enum
         lodei_asan_alloc(p);
     trace_alloc(p, bytes);
     lodei_thread_settle();
+    lodei_loud();
     return p;
 }
 
@@ -111,7 +114,8 @@ void *lodei_malloc_slow(size_t bytes)
 
 static void *zeroed(void *p, size_t bytes, enum lodei_zero zero)
 {
-    if (p != NULL && zero != LODEI_ZERO_DONE)
+    /* Where memory is zero already, memcheck is to know too. */
+    if (p != NULL && (zero != LODEI_ZERO_DONE || lodei_on_valgrind))
         memset(p, 0, bytes);
     return p;
 }
@@ -139,7 +143,12 @@ static int is_outside(const void *p)
 
 static enum lodei_finding classify_live(const void *p, struct lodei_span **ret_span)
 {
-    return lodei_state.base != NULL ? lodei_classify(p, ret_span) : LODEI_FOUND_FOREIGN;
+    if (lodei_state.base == NULL)
+        return LODEI_FOUND_FOREIGN;
+    lodei_quiet();
+    enum lodei_finding found = lodei_classify(p, ret_span);
+    lodei_loud();
+    return found;
 }
 
 void lodei_free_slow(void *p)
@@ -149,6 +158,7 @@ void lodei_free_slow(void *p)
         return;
     lodei_fork_check();
     enum lodei_finding found = classify_live(p, &span);
+    lodei_quiet();
     switch (found) {
     case LODEI_FOUND_BLOCK:
         trace_free(p);
@@ -166,6 +176,7 @@ void lodei_free_slow(void *p)
     default:
         lodei_misuse(LODEI_VERB_FREE, found, p);
     }
+    lodei_loud();
     lodei_purge_consider(__builtin_return_address(0));
 }
 
@@ -249,11 +260,16 @@ static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
     if (tracing != NULL)
         lodei_state.tracer->on_free(p);
     size_t old_bytes = span->large_bytes;
+    lodei_quiet();
     void *to = lodei_large_resize(span, p, bytes);
+    lodei_loud();
     if (tracing != NULL) {
         lodei_state.tracer->on_alloc(to != NULL ? to : p, to != NULL ? bytes : old_bytes);
         trace_leave(tracing);
     }
+    if (lodei_on_valgrind)
+        lodei_valgrind_kept(to != NULL ? to : p,
+                            to != NULL ? lodei_min(old_bytes, bytes) : old_bytes);
     if (to != NULL)
         lodei_asan_alloc(to);
     return to != NULL ? to : move_block(span, LODEI_FOUND_LARGE, p, bytes);

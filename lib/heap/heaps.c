@@ -21,6 +21,7 @@
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
 #include "heap/span.h"
+#include "heap/valgrind.h"
 
 /* What the bins of the empty theap end on before there is a reservation. Its words are wrong. */
 static struct lodei_block no_block = {.next = &no_block, .check = 0};
@@ -215,6 +216,7 @@ void lodei_thread_finish(void)
     thread_ended++;
     if (thread == NULL)
         return;
+    lodei_quiet();
     lode_theap_self = &empty_theap;
     thread_self = NULL;
     struct lode_heap *heap = thread->theap->heap;
@@ -228,6 +230,7 @@ void lodei_thread_finish(void)
     lodei_list_remove(&thread->registry_link);
     lodei_lock_drop(&lodei_state.registry_lock);
     lodei_meta_thread_free(thread);
+    lodei_loud();
 }
 
 static void theap_empty(struct lodei_theap *th)
@@ -241,11 +244,13 @@ void lodei_thread_flush(void)
     struct lodei_thread *thread = thread_self;
     if (thread == NULL)
         return;
+    lodei_quiet();
     theap_empty(thread->theap);
     size_t rows = thread->parts != NULL ? (size_t)1 << thread->parts_log2 : 0;
     for (size_t i = 0; i < rows; i++)
         if (part_is_valid(&thread->parts[i]))
             theap_empty(thread->parts[i].theap);
+    lodei_loud();
 }
 
 int lodei_theap_is_mine(const struct lodei_theap *th)
@@ -443,9 +448,15 @@ void lode_heap_destroy(struct lode_heap *heap)
         return;
     if (heap == lodei_state.default_heap || heap->by_tag)
         lodei_fatal("destroy of a heap that malloc uses", heap);
+    if (lodei_on_valgrind)
+        lodei_valgrind_destroyed(heap);
     lodei_lock_take(&lodei_state.registry_lock);
-    lodei_list_remove(&heap->registry_link);
+    int listed = lodei_list_linked(&heap->registry_link);
+    if (listed)
+        lodei_list_remove(&heap->registry_link);
     lodei_lock_drop(&lodei_state.registry_lock);
+    if (!listed)
+        lodei_fatal("double destroy of heap", heap);
 
     lodei_lock_take(&heap->lock);
     __atomic_store_n(&heap->generation, heap->generation + 1, __ATOMIC_RELAXED);

@@ -16,6 +16,7 @@
 #include "heap/fork.h"
 #include "heap/heaps.h"
 #include "heap/sizeclass.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 struct lodei_state lodei_state = {
@@ -113,6 +114,7 @@ static int init_locked(void)
     lodei_fork_mark_make();
     lodei_list_init(&s->heaps);
     lodei_list_init(&s->threads);
+    lodei_valgrind_start();
     return lodei_heaps_init();
 }
 

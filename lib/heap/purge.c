@@ -28,6 +28,7 @@
 #include "heap/process.h"
 #include "heap/slices.h"
 #include "heap/span.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 #define STEP_MS             50
@@ -69,7 +70,7 @@ static size_t snapshot(struct lodei_theap **theaps, size_t *skip)
     return n;
 }
 
-size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
+static size_t purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 {
     uint64_t start_us = lodei_clock_us(), spent_us = 0;
     size_t done = lodei_slices_purge(age_ms, budget_us, ret_left), n, skip = 0;
@@ -90,6 +91,14 @@ size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
             *ret_left |= left;
         }
     } while (n == SNAPSHOT);
+    return done;
+}
+
+size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
+{
+    lodei_quiet();
+    size_t done = purge_step(age_ms, budget_us, ret_left);
+    lodei_loud();
     return done;
 }
 

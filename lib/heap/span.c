@@ -21,6 +21,7 @@
 #include "heap/misuse.h"
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 struct lodei_span *lodei_span_of(size_t slice)
@@ -115,6 +116,8 @@ static struct lodei_span *span_create(struct lodei_theap *th, unsigned class)
     lodei_list_push_back(&th->shelves[class].partial, &span->link);
     th->shelves[class].spans++;
     lodei_span_publish(span);
+    if (lodei_on_valgrind)
+        lodei_valgrind_hide(lodei_slice_start(first), k->slices * LODEI_SLICE_BYTES);
     if (span->was_dirty)
         lodei_span_queue(th, span); /* what is not carved for long is worth giving back too */
     return span;

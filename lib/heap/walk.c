@@ -17,6 +17,7 @@
 #include "heap/misuse.h"
 #include "heap/sizeclass.h"
 #include "heap/span.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 /* A growing array of pointers on mappings of its own: a walk must not change the heap it walks. */
@@ -221,9 +222,14 @@ int lode_heap_walk(struct lode_heap *heap, lode_span_visitor visit_span,
 {
     struct pointers spans = {0}, waiting = {0};
     struct picture pic;
+    lodei_quiet();
     int r = collect(heap, &spans, &waiting);
+    lodei_loud();
     for (size_t i = 0; i < spans.count && r == 0; i++) {
-        if (!draw(&pic, heap, (struct lodei_span *)spans.at[i], &waiting))
+        lodei_quiet();
+        int drawn = draw(&pic, heap, (struct lodei_span *)spans.at[i], &waiting);
+        lodei_loud();
+        if (!drawn)
             continue;
         if (visit_span != NULL)
             r = visit_span(ctx, &pic.info);

@@ -423,3 +423,13 @@ Test(heaps, default_heap_stays, .signal = SIGABRT)
     capture_start(&c);
     lode_heap_destroy(lode_heap_default());
 }
+
+Test(heaps, destroyed_once, .signal = SIGABRT)
+{
+    struct capture c;
+    struct lode_heap *heap;
+    cr_assert_eq(lode_heap_create(NULL, &heap), 0);
+    lode_heap_destroy(heap);
+    capture_start(&c);
+    lode_heap_destroy(heap);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* The client requests; valgrind_none.c stands in where valgrind's headers are not installed. A
+ * block is announced with its usable bytes: programs may use them all. */
+#include "heap/valgrind.h"
+
+#include <valgrind/memcheck.h>
+
+#include "base/print.h"
+#include "heap/span.h"
+#include "heap/trace.h"
+#include "lode/stats.h"
+
+int lodei_on_valgrind;
+
+static size_t usable(const void *block)
+{
+    struct lodei_span *span = lodei_span_of(lodei_slice_of(block));
+    return span->theap != NULL ? span->block_bytes : span->large_bytes;
+}
+
+static void on_alloc(void *block, size_t bytes)
+{
+    (void)bytes;
+    VALGRIND_MALLOCLIKE_BLOCK(block, usable(block), 0, 0);
+}
+
+static void on_free(void *block)
+{
+    VALGRIND_FREELIKE_BLOCK(block, 0);
+}
+
+static void on_resize(void *block, size_t bytes)
+{
+    (void)block;
+    (void)bytes;
+}
+
+static void nothing(void)
+{
+}
+
+static const struct lodei_tracer announcer = {
+    .abi = LODEI_TRACER_ABI,
+    .on_alloc = on_alloc,
+    .on_free = on_free,
+    .on_resize = on_resize,
+    .fork_prepare = nothing,
+    .fork_parent = nothing,
+    .fork_child = nothing,
+    .at_exit = nothing,
+};
+
+void lodei_valgrind_start(void)
+{
+    char any = 0, bits;
+    /* Answered by memcheck alone: under callgrind the fast paths are what one wants to see. */
+    if (VALGRIND_GET_VBITS(&any, &bits, 1) != 1)
+        return;
+    lodei_on_valgrind = 1;
+    lodei_state.tracer = &announcer;
+}
+
+void lodei_valgrind_hide(void *start, size_t bytes)
+{
+    (void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
+}
+
+static int block_is_gone(void *ctx, void *block, size_t usable_bytes)
+{
+    (void)ctx;
+    (void)usable_bytes;
+    on_free(block);
+    return 0;
+}
+
+void lodei_valgrind_destroyed(struct lode_heap *heap)
+{
+    if (lode_heap_walk(heap, NULL, block_is_gone, NULL) != 0)
+        lodei_warn("no memory to tell valgrind of a destroyed heap");
+}
+
+void lodei_valgrind_kept(void *p, size_t bytes)
+{
+    (void)VALGRIND_MAKE_MEM_DEFINED(p, bytes);
+}
+
+void lodei_valgrind_silence(int on)
+{
+    if (on)
+        VALGRIND_DISABLE_ERROR_REPORTING;
+    else
+        VALGRIND_ENABLE_ERROR_REPORTING;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Built without valgrind's headers: nobody is told anything. */
+#include "heap/valgrind.h"
+
+int lodei_on_valgrind;
+
+void lodei_valgrind_start(void)
+{
+}
+
+void lodei_valgrind_hide(void *start, size_t bytes)
+{
+    (void)start;
+    (void)bytes;
+}
+
+void lodei_valgrind_destroyed(struct lode_heap *heap)
+{
+    (void)heap;
+}
+
+void lodei_valgrind_kept(void *p, size_t bytes)
+{
+    (void)p;
+    (void)bytes;
+}
+
+void lodei_valgrind_silence(int on)
+{
+    (void)on;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One memory fault, or none, for valgrind to find. Through malloc's names it runs under a preloaded
+ * library, whose blocks valgrind is told of too.
+ *
+ *     checked FAULT       none freed large beyond unset lost
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile char sink;
+
+static char *filled(size_t bytes)
+{
+    char *p = malloc(bytes);
+    memset(p, 1, bytes);
+    return p;
+}
+
+/* What valgrind must not complain of: every way a block comes by its contents. */
+static void none(void)
+{
+    for (size_t i = 1; i < 1500; i += 7) {
+        char *p = calloc(i, 61);
+        for (size_t at = 0; at < i * 61; at++)
+            if (p[at] != 0)
+                abort();
+        p = realloc(p, i * 90);
+        if (p[i * 61 - 1] != 0)
+            abort();
+        free(p);
+    }
+    char *large = filled((size_t)5 << 20);
+    for (size_t mib = 6; mib < 12; mib++) {
+        large = realloc(large, mib << 20);
+        if (large[((size_t)5 << 20) - 1] != 1)
+            abort();
+    }
+    free(large);
+}
+
+int main(int argc, char **argv)
+{
+    const char *fault = argc > 1 ? argv[1] : "none";
+    char *p = filled(112), *large = filled(300000);
+    if (strcmp(fault, "none") == 0) {
+        none();
+    } else if (strcmp(fault, "freed") == 0) {
+        free(p);
+        sink = p[50];
+        p = NULL;
+    } else if (strcmp(fault, "large") == 0) {
+        free(large);
+        sink = large[5000];
+        large = NULL;
+    } else if (strcmp(fault, "beyond") == 0) {
+        volatile size_t behind = 112;
+        sink = p[behind];
+    } else if (strcmp(fault, "unset") == 0) {
+        char *unset = malloc(64);
+        if (unset[20] == 3)
+            puts("three");
+        free(unset);
+    } else if (strcmp(fault, "lost") == 0) {
+        p = NULL;
+    }
+    free(p);
+    free(large);
+    return 0;
+}
