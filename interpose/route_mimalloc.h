@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <mimalloc.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/attr.h"
@@ -17,6 +18,19 @@
 
 /* What every block is aligned to: mimalloc gives blocks of 8 bytes no more than that. */
 #define ROUTE_ALIGNMENT 8
+
+/* mimalloc cuts an arena into pieces of this size, which must start at a multiple of it. */
+#define ROUTE_ARENA_PIECE ((uintptr_t)32 << 20)
+
+/* Addresses without access to allocate from: mimalloc commits them, and gives them back. */
+LODE_INLINE void route_take_memory(void *start, size_t bytes)
+{
+    mi_arena_id_t arena;
+    uintptr_t from = ((uintptr_t)start + ROUTE_ARENA_PIECE - 1) & ~(ROUTE_ARENA_PIECE - 1);
+    uintptr_t end = ((uintptr_t)start + bytes) & ~(ROUTE_ARENA_PIECE - 1);
+    /* Not committed, not huge, all zero, on no NUMA node in particular, for every heap. */
+    (void)mi_manage_os_memory_ex((void *)from, end - from, false, false, true, -1, false, &arena);
+}
 
 /* mimalloc 2.0.9 leaves errno alone where it refuses a size itself. */
 LODE_INLINE void *route_checked(void *p)
@@ -72,10 +86,15 @@ LODE_INLINE size_t route_trim(void)
 
 LODE_INLINE int route_stats(struct lode_stats *stats)
 {
+    struct lode_stats ours = {.size = sizeof(ours)};
     size_t rss = 0, commit = 0;
     mi_process_info(NULL, NULL, NULL, &rss, NULL, &commit, NULL, NULL);
     memset(stats, 0, sizeof(*stats));
     stats->size = sizeof(*stats);
+    if (lode_stats_get(NULL, &ours) == 0) {
+        stats->reserved_bytes = ours.reserved_bytes;
+        stats->lent_bytes = ours.lent_bytes;
+    }
     stats->mapped_bytes = commit;
     stats->in_use_bytes = rss;
     return 0;

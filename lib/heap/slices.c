@@ -22,6 +22,7 @@
 
 #include "base/bitmap.h"
 #include "base/conf.h"
+#include "heap/meta.h"
 #include "heap/purge.h"
 #include "heap/segment.h"
 #include "os/vm.h"
@@ -363,6 +364,25 @@ void lodei_slices_lose(size_t count)
     lodei_lock_take(&lodei_state.slices_lock);
     lodei_slices_lose_locked(count);
     lodei_lock_drop(&lodei_state.slices_lock);
+}
+
+void *lodei_slices_lend(size_t most_bytes, size_t *ret_bytes)
+{
+    struct lodei_state *s = &lodei_state;
+    if (lodei_init() != 0)
+        return NULL;
+    lodei_lock_take(&s->slices_lock);
+    size_t whole = s->slice_count / LODEI_SEGMENT_SLICES;
+    size_t lent = lodei_min(most_bytes / LODEI_SEGMENT_BYTES, whole / 2);
+    int can = lent > 0 && s->segments_opened <= whole - lent;
+    if (can) {
+        s->segment_count = whole - lent;
+        s->slice_count = s->segment_count * LODEI_SEGMENT_SLICES;
+        s->lent_bytes += lent * LODEI_SEGMENT_BYTES;
+        *ret_bytes = lent * LODEI_SEGMENT_BYTES;
+    }
+    lodei_lock_drop(&s->slices_lock);
+    return can ? lodei_slice_start(s->slice_count) : NULL;
 }
 
 int lodei_slices_state(size_t slice)

@@ -46,6 +46,14 @@ void lodei_slices_free_moved(size_t first, size_t count);
 /* Strike slices that are not mapped any more off the books for good. */
 void lodei_slices_lose(size_t count);
 
+/*
+ * Give up the last segments of the reservation, at most half of it and at most `most_bytes`, to an
+ * allocator of another kind in this process, for good: addresses without access, which it commits
+ * itself. They count as not ours from then on. To be called while the process has one thread. NULL
+ * when there is nothing to give.
+ */
+LODE_EXPORT void *lodei_slices_lend(size_t most_bytes, size_t *ret_bytes);
+
 /* How many of the `count` slices from `first` on are one mapping: what one mremap can move. */
 size_t lodei_slices_piece(size_t first, size_t count);
 /* [first, +count) has become a mapping of its own, by lodei_vm_move(). */

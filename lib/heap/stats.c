@@ -110,6 +110,7 @@ static void add_process(struct lode_stats *s)
     s->mapped_bytes += (size_t)(st->meta_committed - st->meta_start);
     lodei_lock_drop(&st->meta_lock);
     s->reserved_bytes = st->reserved_bytes;
+    s->lent_bytes = st->lent_bytes;
     s->purge_calls = atomic_load_explicit(&st->purge_calls, memory_order_relaxed);
     s->purge_bytes = atomic_load_explicit(&st->purge_bytes, memory_order_relaxed);
     s->misuse_count = atomic_load_explicit(&st->misuse_count, memory_order_relaxed);

@@ -298,6 +298,7 @@ struct lodei_state {
     size_t used_slices, peak_used_slices;
     size_t dirty_slices;
     size_t hint[2];       /* [dirty]: no segment below it has a free (a dirty) slice */
+    size_t lent_bytes;    /* behind slice_count: another allocator's */
     uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */
 
     struct lodei_lock registry_lock;

@@ -19,6 +19,7 @@ const struct conform_mode conform_modes[] = {
 /* mimalloc 2.0.9: what no shim over it can mend, as it keeps no figures that could be asked for. */
 const struct conform_known conform_knowns[] = {
     {"mimalloc", "aligned/reuse among plain blocks", "gives blocks short of their alignment"},
+    {"mimalloc", "limits/RLIMIT_DATA", "does not look whether what it commits was granted"},
     {"mimalloc", "mallinfo/follows a known pattern", "has no figure of live bytes"},
     {"mimalloc", "mallinfo2/follows a known pattern", "has no figure of live bytes"},
     {"mimalloc", "mallinfo2/totals agree", "has no figure of live bytes"},

@@ -37,7 +37,8 @@ extern "C" {
     X(purge_calls, "times pages were given back")                                                \
     X(purge_bytes, "bytes given back so far")                                                    \
     X(misuse_count, "bad frees counted with misuse=ignore")                                      \
-    X(foreign_count, "pointers of glibc's own malloc handed to glibc")
+    X(foreign_count, "pointers of glibc's own malloc handed to glibc")                           \
+    X(lent_bytes, "address space of the reservation that mimalloc allocates from")
 
 /** All figures in bytes or counts. */
 struct lode_stats {
