@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/print.h"
+
 void (*lodei_lock_orphaned)(void);
 static int never_wiped = 1; /* until there is a page that is */
 volatile int *lodei_fork_mark = &never_wiped;
@@ -25,6 +27,14 @@ static long futex(struct lodei_lock *lock, int op, uint32_t value, const struct 
         r = -errno;
     errno = saved;
     return r;
+}
+
+/* A crash handler runs in this thread, which may hold the very lock: better a handler that reports
+ * from a heap that is broken anyway than one that hangs. */
+static int is_dying(void)
+{
+    int thread = atomic_load_explicit(&lodei_fatal_thread, memory_order_relaxed);
+    return thread != 0 && thread == (int)syscall(SYS_gettid);
 }
 
 void lodei_lock_wait(struct lodei_lock *lock)
@@ -45,8 +55,11 @@ void lodei_lock_wait(struct lodei_lock *lock)
     struct timespec timeout = {.tv_nsec = WAIT_NS};
     /* acquire: pairs with the release in lodei_lock_drop_unranked() */
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0) {
-        if (futex(lock, FUTEX_WAIT, 2, &timeout) == -ETIMEDOUT)
-            lodei_fork_check();
+        if (futex(lock, FUTEX_WAIT, 2, &timeout) != -ETIMEDOUT)
+            continue;
+        lodei_fork_check();
+        if (is_dying())
+            return;
     }
 }
 

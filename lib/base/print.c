@@ -2,8 +2,10 @@
 #include "base/print.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void lodei_line_strn(struct lodei_line *line, const char *s, size_t n)
@@ -58,9 +60,13 @@ void lodei_line_write(struct lodei_line *line, int fd)
     errno = saved;
 }
 
+_Atomic int lodei_fatal_thread;
+
 void lodei_fatal(const char *what, const void *addr)
 {
     struct lodei_line line = {0};
+    /* relaxed: only the thread that writes it can read its own number from it */
+    atomic_store_explicit(&lodei_fatal_thread, (int)syscall(SYS_gettid), memory_order_relaxed);
     lodei_line_str(&line, "lode: ");
     lodei_line_str(&line, what);
     lodei_line_str(&line, " ");

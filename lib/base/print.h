@@ -23,7 +23,11 @@ void lodei_line_hex(struct lodei_line *line, uint64_t value); /* with 0x */
 /* Ends the line and writes it to `fd`; interrupted and short writes are continued. */
 void lodei_line_write(struct lodei_line *line, int fd);
 
-/* "lode: WHAT 0xADDR" on stderr, then abort(). */
+/* The thread that is in lodei_fatal(), by gettid(); 0: none. */
+extern _Atomic int lodei_fatal_thread;
+
+/* "lode: WHAT 0xADDR" on stderr, then abort(). Locks may be held: a handler of the program for
+ * SIGABRT that allocates goes on without them (lock.c). */
 LODE_COLD __attribute__((noreturn)) void lodei_fatal(const char *what, const void *addr);
 /* "lode: WHAT" on stderr; the program goes on. */
 LODE_COLD void lodei_warn(const char *what);

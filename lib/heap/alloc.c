@@ -189,6 +189,13 @@ void lodei_theap_deliver_all(struct lodei_theap *th)
             outbox_deliver(&th->outboxes[i]);
 }
 
+/* Fibonacci hashing: owners are a fixed distance apart, classes of one program neighbours. */
+static size_t outbox_slot(const struct lodei_theap *owner, unsigned class)
+{
+    uint64_t key = (uintptr_t)owner / 64 * LODEI_CLASS_COUNT + class;
+    return (size_t)(key * 0x9e3779b97f4a7c15u >> (64 - LODEI_OUTBOX_LOG2));
+}
+
 static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
                         struct lodei_block *block)
 {
@@ -199,8 +206,7 @@ static void free_remote(struct lodei_theap *mine, struct lodei_span *span,
         deliver(owner, class, block, block, 1);
         return;
     }
-    size_t slot = ((uintptr_t)owner / 64 + class) % LODEI_OUTBOX_SLOTS;
-    struct lodei_outbox *box = &mine->outboxes[slot];
+    struct lodei_outbox *box = &mine->outboxes[outbox_slot(owner, class)];
     if (box->owner != NULL && (box->owner != owner || box->class != class))
         outbox_deliver(box);
     if (box->owner == NULL)

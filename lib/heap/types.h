@@ -92,7 +92,8 @@
 #define LODEI_SPAN_SLICES_MAX 64
 /* More blocks flushed in a row than so many of the longest lists hold: a phase that only frees. */
 #define LODEI_BULK_LISTS   2
-#define LODEI_OUTBOX_SLOTS 16
+#define LODEI_OUTBOX_LOG2  6
+#define LODEI_OUTBOX_SLOTS ((size_t)1 << LODEI_OUTBOX_LOG2)
 #define LODEI_TAG_DEPTH    16
 #define LODEI_TICK_MS      64 /* unit of lodei_segment.freed_tick */
 /* The slice table stands this far into the reservation, behind the nil block. */

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/conf.h"
 #include "blockset.h"
@@ -176,4 +177,35 @@ Test(misuse, overwritten_after_flush, .signal = SIGABRT)
     for (int i = 0; i < 2000; i++)
         lode_malloc(64);
     lode_free(keep);
+}
+
+static struct capture said_before_abort;
+
+/* What a game's crash reporter does, rightly or not. */
+static void report_crash(int signal)
+{
+    char said[200];
+    (void)signal;
+    capture_end(&said_before_abort, said, sizeof(said));
+    for (size_t bytes = 128; bytes < 1000000; bytes *= 2) /* the class of 64 is broken */
+        lode_free(lode_malloc(bytes));
+    _exit(strncmp(said, "lode: corrupted free block 0x", 29) == 0 ? 3 : 4);
+}
+
+/* The fault is found with the thread heap's lock held: in a span with more free blocks than a list
+ * takes at once. */
+Test(misuse, crash_handler_allocates, .exit_code = 3, .timeout = 20)
+{
+    char *blocks[900];
+    for (int i = 0; i < 900; i++)
+        blocks[i] = lode_malloc(64);
+    for (int i = 1; i < 900; i++)
+        lode_free(blocks[i]);
+    lodei_theap_flush(lodei_theap_get(lode_heap_default()));
+    for (int i = 1; i < 900; i++)
+        overwrite(blocks[i], 16, 0);
+    signal(SIGABRT, report_crash);
+    capture_start(&said_before_abort);
+    for (int i = 0; i < 2000; i++)
+        lode_malloc(64);
 }
