@@ -56,6 +56,19 @@ LODE_INLINE size_t lodei_bitmap_next(const uint64_t *map, size_t bits, size_t fr
     return bits;
 }
 
+/* Behind the last index below `end` whose bit is `value`; 0 when there is none. */
+LODE_INLINE size_t lodei_bitmap_last(const uint64_t *map, size_t end, int value)
+{
+    while (end > 0) {
+        size_t bits = (end - 1) % 64 + 1, word = (end - 1) / 64;
+        uint64_t w = (value ? map[word] : ~map[word]) << (64 - bits);
+        if (w != 0)
+            return end - (size_t)__builtin_clzll(w);
+        end -= bits;
+    }
+    return 0;
+}
+
 /*
  * First run of `count` set bits that starts at a multiple of `align` (counted from bit 0 plus
  * `bias`); `bits` when there is none. `ret_longest` gets the longest run seen on the way, aligned

@@ -75,6 +75,8 @@ static _Thread_local uint8_t held[LODEI_RANK_COUNT] __attribute__((tls_model("in
 void lodei_lock_check(struct lodei_lock *lock, int taking)
 {
     lode_assert(lock->rank > LODEI_RANK_NONE && lock->rank < LODEI_RANK_COUNT);
+    if (is_dying())
+        return;
     if (!taking) {
         lode_assert(held[lock->rank] > 0);
         held[lock->rank]--;

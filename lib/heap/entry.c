@@ -270,9 +270,10 @@ static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
     if (lodei_on_valgrind)
         lodei_valgrind_kept(to != NULL ? to : p,
                             to != NULL ? lodei_min(old_bytes, bytes) : old_bytes);
-    if (to != NULL)
-        lodei_asan_alloc(to);
-    return to != NULL ? to : move_block(span, LODEI_FOUND_LARGE, p, bytes);
+    if (to == NULL)
+        return move_block(span, LODEI_FOUND_LARGE, p, bytes);
+    lodei_asan_alloc(to);
+    return to;
 }
 
 void *lode_realloc(void *p, size_t bytes)
@@ -285,8 +286,13 @@ void *lode_realloc(void *p, size_t bytes)
         return NULL;
     }
     enum lodei_finding found = classify_live(p, &span);
-    if (found == LODEI_FOUND_LARGE)
-        return resize_large(span, p, bytes);
+    if (found == LODEI_FOUND_LARGE) {
+        void *resized = resize_large(span, p, bytes);
+        if (lode_theap_self->real != NULL)
+            lodei_theap_tick(lode_theap_self->real);
+        lodei_purge_consider(__builtin_return_address(0));
+        return resized;
+    }
     if (found == LODEI_FOUND_BLOCK) {
         /* In place unless more than half of the block would lie idle. */
         int fits = bytes <= span->block_bytes;

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/conf.h"
 #include "heap/alloc.h"
 #include "heap/fast.h"
 #include "heap/slices.h"
@@ -33,11 +34,15 @@
 #define MOVE_MIN_BYTES ((size_t)2 * 1024 * 1024)
 /* The shortest run of dirty slices worth a mapping of its own. */
 #define RECYCLE_MIN_SLICES 4
+/* A block gets pages of so many runs at most; what is still missing is faulted in. */
+#define RECYCLE_RUNS 64
 /* Each edge is one more mapping; the kernel's default limit is 65,530 a process. */
 #define MOVED_MAX 4096
+/* After so many failures that may have left a hole, no page is moved any more. */
+#define HOLES_MAX 3
 
-/* The kernel has no MREMAP_DONTUNMAP. */
-static _Atomic int cannot_move;
+/* How often moving failed; HOLES_MAX at once where the kernel cannot, or may not, do it at all. */
+static _Atomic int move_failures;
 
 static size_t slices_of(size_t bytes)
 {
@@ -108,45 +113,65 @@ int lodei_large_free(struct lodei_span *span, const void *p)
     return 1;
 }
 
-/* A block that may have a hole is never handed out again. */
+/* A block that may have a hole is never handed out again. Nor are its pages given back: what lies
+ * there may be another thread's. */
 static void lose_block(char *p)
 {
     struct lodei_span *span = lodei_span_of(lodei_slice_of(p));
     unlink_large(span, p);
-    lodei_slices_lose(span->slices);
+    lodei_slices_lose(lodei_span_slice(span), span->slices);
 }
 
 static int may_move(void)
 {
-    return !cannot_move && __atomic_load_n(&lodei_state.moved_edges, __ATOMIC_RELAXED) < MOVED_MAX;
+    /* relaxed: both are hints */
+    return atomic_load_explicit(&move_failures, memory_order_relaxed) < HOLES_MAX &&
+           __atomic_load_n(&lodei_state.moved_edges, __ATOMIC_RELAXED) < MOVED_MAX;
 }
 
-/* lodei_vm_move(); -EEXIST: failed, and [to, +bytes) may be unmapped, or taken by another thread's
- * mapping since. Other failures leave both sides as they were. */
+/*
+ * lodei_vm_move(); -EEXIST: failed, and [to, +bytes) may be unmapped, or taken by another thread's
+ * mapping since. Other failures leave both sides as they were.
+ *
+ * Linux before 6.17 unmaps the target before it looks at the source. What fails earlier (no such
+ * flag, a seccomp filter, a signal) is known by its error; for the rest the target is mapped where
+ * it is not. If something is there it is ours, untouched, almost always, but that cannot be known:
+ * after HOLES_MAX such losses moving is given up.
+ */
 static int move(char *from, char *to, size_t bytes)
 {
     int r = lodei_vm_move(from, to, bytes);
-    if (r == -EINVAL)
-        cannot_move = 1;
-    else if (r != 0 && lodei_vm_refill(to, bytes) != 0)
+    if (r == -EINVAL || r == -EPERM || r == -ENOSYS)
+        atomic_store_explicit(&move_failures, HOLES_MAX, memory_order_relaxed);
+    else if (r != 0 && r != -EAGAIN && r != -EINTR && lodei_vm_refill(to, bytes) != 0) {
+        atomic_fetch_add_explicit(&move_failures, 1, memory_order_relaxed);
         r = -EEXIST;
+    }
     return r;
+}
+
+/* Locked memory (mlockall) is not purged, and moving it would unlock what stays behind. */
+static int is_locked(void *page)
+{
+    return lodei_vm_purge(page, lodei_page_bytes) != 0;
 }
 
 /* Pages of dirty slices to [to, +count), which reads as zero, as far as there are enough together.
  * *ret_done slices got some. 0; -1: there may be a hole in them now. */
-static int recycle_run(enum lode_kind kind, size_t to, size_t count, size_t *ret_done)
+static int recycle_run(enum lode_kind kind, size_t to, size_t count, size_t *below, int *runs,
+                       size_t *ret_done)
 {
     size_t from, n;
-    for (*ret_done = 0; count >= RECYCLE_MIN_SLICES && may_move(); count -= n) {
-        if (lodei_slices_dirty() < RECYCLE_MIN_SLICES)
-            break;
-        from = lodei_slices_take_dirty(kind, RECYCLE_MIN_SLICES, count, &n);
+    for (*ret_done = 0; count >= RECYCLE_MIN_SLICES && *runs > 0 && may_move(); count -= n) {
+        from = lodei_slices_take_dirty(kind, RECYCLE_MIN_SLICES, count, below, &n);
         if (from == LODEI_SLICES_NONE)
             break;
+        *runs -= 1;
         int r = move(lodei_slice_start(from), lodei_slice_start(to), n * LODEI_SLICE_BYTES);
         if (r != 0) {
             lodei_slices_free(from, n);
+            if (r == -EFAULT)
+                lodei_slices_split(from, n);
             return r == -EEXIST ? -1 : 0;
         }
         lodei_slices_moved(to, n);
@@ -160,12 +185,18 @@ static int recycle_run(enum lode_kind kind, size_t to, size_t count, size_t *ret
 /* Up to `most` of the clean slices at or behind `from` get pages; they are clean no more. */
 static int recycle(enum lode_kind kind, struct lodei_taken *taken, size_t from, size_t most)
 {
+    size_t below = SIZE_MAX;
+    int runs = RECYCLE_RUNS;
+    if (lodei_slices_dirty() < RECYCLE_MIN_SLICES || lodei_slices_are_huge(kind))
+        return 0;
     for (size_t i = 0; i < taken->clean_count; i++) {
         size_t done, first = taken->clean[i].first, end = first + taken->clean[i].count;
         first = lodei_max(first, from);
-        if (first >= end)
+        if (first >= end || end - first < RECYCLE_MIN_SLICES)
             continue;
-        if (recycle_run(kind, first, lodei_min(end - first, most), &done) != 0)
+        if (is_locked(lodei_slice_start(first)))
+            return 0;
+        if (recycle_run(kind, first, lodei_min(end - first, most), &below, &runs, &done) != 0)
             return -1;
         taken->clean[i].first = first + done;
         taken->clean[i].count = end - first - done;
@@ -211,7 +242,7 @@ void *lodei_large_alloc(struct lode_heap *heap, size_t bytes, size_t align, enum
             lose_block(p);
             return NULL;
         }
-        lodei_slices_trim();
+        lodei_slices_trim(lodei_conf.purge_budget_us);
     }
     if (*zero == LODEI_ZERO_WANTED) {
         clear_dirty(p, bytes, &taken);
@@ -231,6 +262,7 @@ static int finish_by_copying(struct lodei_span *span, char *to, size_t done, int
         memcpy(to + at, from + at, span->large_bytes > at ? span->large_bytes - at : 0);
         return 1;
     }
+    lodei_asan_alloc(to);
     memcpy(from, to, at); /* what had moved left zero pages behind, not a hole */
     return -1;
 }
@@ -268,7 +300,7 @@ static void *grow_elsewhere(struct lodei_span *span, size_t bytes)
                                 moving ? LODEI_PREFER_CLEAN : LODEI_PREFER_DIRTY, &taken);
     if (to == NULL)
         return NULL;
-    if (!moving)
+    if (!moving || is_locked(to))
         return copy_to(span, to);
     int r = recycle(span->heap->kind, &taken, lodei_slice_of(to) + span->slices, SIZE_MAX);
     if (r == 0)
@@ -279,6 +311,7 @@ static void *grow_elsewhere(struct lodei_span *span, size_t bytes)
     }
     if (!unlink_large(span, lodei_span_start(span)))
         return to;
+    lodei_asan_poison(lodei_span_start(span), span->slices * LODEI_SLICE_BYTES);
     if (r == 0)
         lodei_slices_free_moved(lodei_span_slice(span), span->slices);
     else
@@ -294,7 +327,7 @@ static int grow_in_place(struct lodei_span *span, size_t bytes)
     if (!lodei_slices_extend(span->heap->kind, lodei_span_slice(span) + have, more, &taken))
         return 0;
     if (recycle(span->heap->kind, &taken, 0, SIZE_MAX) != 0) {
-        lodei_slices_lose(more);
+        lodei_slices_lose(lodei_span_slice(span) + have, more);
         return 0;
     }
     set_size(span, bytes, have + more);
@@ -309,6 +342,7 @@ void *lodei_large_resize(struct lodei_span *span, void *p, size_t bytes)
     size_t first = lodei_span_slice(span);
     if (want < have) {
         set_size(span, bytes, want);
+        lodei_asan_poison(lodei_slice_start(first + want), (have - want) * LODEI_SLICE_BYTES);
         lodei_slices_free(first + want, have - want);
         return p;
     }

@@ -4,13 +4,15 @@
  * of purge_budget_us: free slices first, then pages inside spans that hold no live block.
  *
  *   inline  a thread on its slow path does a step, one thread at a time, at most every STEP_MS
- *   thread  a thread of ours does; started with the process, in a forked child as with auto
+ *   thread  a thread of ours does; started with the process, later as with auto
  *   auto    as inline until THREAD_DIRTY_SLICES are dirty, then a thread is started
  *   off     only lode_purge() and malloc_trim() do
  *
  * The purge thread polls while anything is due and sleeps on a futex otherwise; a slow path that
- * finds it asleep wakes it. No lock is held during madvise(). Theap storage is type-stable, so a
- * step works on a snapshot of theaps: one destroyed meanwhile has empty lists.
+ * finds it asleep wakes it. When nothing is due for LINGER_MS it ends, so that a process whose own
+ * threads have all ended ends too, and is started again once RESTART_SLICES are due. No lock is
+ * held during madvise(). Theap storage is type-stable, so a step works on a snapshot of theaps: one
+ * destroyed meanwhile has empty lists.
  */
 #include "heap/purge.h"
 
@@ -33,12 +35,15 @@
 
 #define STEP_MS             50
 #define THREAD_DIRTY_SLICES 128 /* 8 MiB, or as many spans with blocks returned */
+#define RESTART_SLICES      16
+#define LINGER_MS           1000
 /* The thread's steps may be longer: it holds nobody up. */
 #define THREAD_BUDGET_US 5000
 #define SNAPSHOT         128
 
 static _Atomic uint64_t next_step_ms;
 _Atomic uint32_t lodei_purge_thread_state;
+static _Atomic int started_once;
 
 int (*lodei_purge_thread_start)(void);
 
@@ -192,7 +197,10 @@ void lodei_purge_consider(const void *caller)
         return;
     size_t due = lodei_slices_dirty() +
                  atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed);
-    if (due >= THREAD_DIRTY_SLICES && !lodei_process_in_libc(caller))
+    /* relaxed: a hint */
+    size_t enough = atomic_load_explicit(&started_once, memory_order_relaxed) ? RESTART_SLICES
+                                                                              : THREAD_DIRTY_SLICES;
+    if (due >= enough && !lodei_process_in_libc(caller))
         lodei_purge_thread_launch();
 }
 
@@ -204,8 +212,10 @@ void lodei_purge_thread_launch(void)
                              &lodei_purge_thread_state, &state, LODEI_THREAD_STARTING,
                              memory_order_acq_rel, memory_order_relaxed))
         return;
-    if (start() == 0)
+    if (start() == 0) {
+        atomic_store_explicit(&started_once, 1, memory_order_relaxed);
         return;
+    }
     lodei_purge_thread_start = NULL; /* do it inline; try no more */
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_release);
 }
@@ -222,17 +232,28 @@ static int nothing_left(void)
            atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed) == 0;
 }
 
-static void sleep_until_woken(void)
+/* 0 when nobody came for LINGER_MS: the thread is to end, and counts as ended already. */
+static int sleep_until_woken(void)
 {
+    struct timespec linger = {.tv_sec = LINGER_MS / 1000, .tv_nsec = LINGER_MS % 1000 * 1000000};
     /* seq_cst: the state is set before it is looked once more whether anything is left; whoever
      * frees first makes it left and then looks at the state */
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_SLEEPS, memory_order_seq_cst);
     if (!nothing_left())
         lodei_purge_wake_slow();
     while (atomic_load_explicit(&lodei_purge_thread_state, memory_order_acquire) ==
-           LODEI_THREAD_SLEEPS)
-        syscall(SYS_futex, &lodei_purge_thread_state, FUTEX_WAIT_PRIVATE, LODEI_THREAD_SLEEPS, NULL,
-                NULL, 0);
+           LODEI_THREAD_SLEEPS) {
+        long r = syscall(SYS_futex, &lodei_purge_thread_state, FUTEX_WAIT_PRIVATE,
+                         LODEI_THREAD_SLEEPS, &linger, NULL, 0);
+        uint32_t sleeps = LODEI_THREAD_SLEEPS;
+        /* acq_rel: either this or the exchange of lodei_purge_wake_slow() comes first */
+        if (r != 0 && errno == ETIMEDOUT &&
+            atomic_compare_exchange_strong_explicit(&lodei_purge_thread_state, &sleeps,
+                                                    LODEI_THREAD_NONE, memory_order_acq_rel,
+                                                    memory_order_relaxed))
+            return 0;
+    }
+    return 1;
 }
 
 void lodei_purge_thread_main(void)
@@ -242,8 +263,8 @@ void lodei_purge_thread_main(void)
         int left = 0;
         sleep_ms(STEP_MS);
         lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
-        if (!left && nothing_left())
-            sleep_until_woken();
+        if (!left && nothing_left() && !sleep_until_woken())
+            return;
     }
 }
 

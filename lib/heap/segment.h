@@ -23,7 +23,11 @@ size_t lodei_segment_take(struct lodei_segment *seg, size_t at, size_t count);
 void lodei_segment_advise(enum lode_kind kind, void *start, size_t bytes);
 
 void lodei_slices_put_locked(size_t first, size_t count, int dirty);
-void lodei_slices_lose_locked(size_t count);
+void lodei_slices_lose_locked(size_t first, size_t count);
+/* The segment was opened: the slice before it may end on a moved mapping. */
+void lodei_segment_opens(size_t index);
+/* No mapping of [first, +count) counts as moved any more. */
+void lodei_slices_forget_moves(size_t first, size_t count);
 /* Dirty slices beyond what trimming keeps. */
 size_t lodei_slices_excess_locked(void);
 

@@ -6,7 +6,7 @@ struct lodei_class lodei_classes[LODEI_CLASS_COUNT];
 /* A thread's list of one class holds at most so many bytes, twice (head and spare). Blocks over 8
  * KiB wait on no list: each would keep a span of several slices. */
 #define LIST_BYTES_TINY   ((size_t)128 * 1024)
-#define LIST_BYTES_MEDIUM ((size_t)64 * 1024)
+#define LIST_BYTES_MEDIUM ((size_t)16 * 1024)
 #define LIST_START        ((size_t)8)
 #define QUIET_BYTES       ((size_t)8 * 1024)
 #define QUIET_BLOCKS      ((size_t)32)

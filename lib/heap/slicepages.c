@@ -3,7 +3,9 @@
  * Owns the pages behind free slices: giving them back to the kernel when they are old or too many,
  * and the books of what lodei_vm_move() did to mappings. `moved` marks the slices of a mapping that
  * came from elsewhere, `edges` where one mapping ends and the next begins: mremap works on one at a
- * time. Purging a moved slice maps it afresh, and it joins its neighbours.
+ * time. Purging a moved slice maps it afresh, and it joins neighbours that never moved as far as
+ * the kernel sees them alike. The kernel may have borders that are not in `edges`: since 6.17 it
+ * moves across them; before, such a move fails, and lodei_slices_split() adds an edge.
  *
  * slices_lock guards everything; system calls run without it, their slices marked as handed out.
  */
@@ -18,6 +20,9 @@
 
 /* The longest run given back by one system call: 4 MiB. */
 #define PURGE_SLICES 64
+
+/* So many runs or segments are looked at for pages in one go: some 20 us. */
+#define LOOKS_MAX 1024
 
 /* Trimming keeps so much above the peak of what was used: 1/64 and 256 KiB. Below 10 MiB in all it
  * does nothing. */
@@ -87,13 +92,50 @@ static int moved_at(size_t slice)
                             slice % LODEI_SEGMENT_SLICES);
 }
 
-/* [first, +count) of one segment was mapped afresh: it joins neighbours that never moved. */
+/* [first, +count) of one segment was mapped afresh: borders only with what is still moved. */
 static void renewed(struct lodei_segment *seg, size_t first, size_t count)
 {
     lodei_bitmap_put(seg->moved, first % LODEI_SEGMENT_SLICES, count, 0);
-    for (size_t i = first; i <= first + count; i++)
-        if (!moved_at(i) && !moved_at(i - 1))
-            set_edge(i, 0);
+    for (size_t i = first + 1; i < first + count; i++)
+        set_edge(i, 0);
+    set_edge(first, moved_at(first - 1));
+    set_edge(first + count, moved_at(first + count));
+}
+
+void lodei_segment_opens(size_t index)
+{
+    if (moved_at(index * LODEI_SEGMENT_SLICES - 1))
+        set_edge(index * LODEI_SEGMENT_SLICES, 1);
+}
+
+void lodei_slices_forget_moves(size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        set_edge(i, 0);
+}
+
+void lodei_slices_split(size_t first, size_t count)
+{
+    lodei_lock_take(&lodei_state.slices_lock);
+    set_edge(first + count / 2, 1);
+    lodei_lock_drop(&lodei_state.slices_lock);
+}
+
+int lodei_slices_are_huge(enum lode_kind kind)
+{
+    return lodei_conf.thp == LODEI_THP_ALWAYS ||
+           (kind == LODE_KIND_HUGE && lodei_conf.thp == LODEI_THP_KIND);
+}
+
+/* The system calls that empty slices; *ret_afresh: by a new mapping. -ENOMEM: there is a hole now.
+ * Where the kernel refuses a new mapping (too many), the old one is emptied and stays moved. */
+static int give_back(enum lode_kind kind, char *start, size_t bytes, int moved, int *ret_afresh)
+{
+    *ret_afresh = moved && lodei_vm_renew(start, bytes) == 0;
+    if (!*ret_afresh)
+        return lodei_vm_purge(start, bytes);
+    lodei_segment_advise(kind, start, bytes);
+    return 0;
 }
 
 void lodei_slices_free_moved(size_t first, size_t count)
@@ -102,23 +144,21 @@ void lodei_slices_free_moved(size_t first, size_t count)
     lodei_lock_take(&s->slices_lock);
     for (size_t n; count > 0; first += n, count -= n) {
         struct lodei_segment *seg = lodei_segment_at(first / LODEI_SEGMENT_SLICES);
-        int r = 0, moved = moved_at(first);
+        int r = 0, afresh = 0, moved = moved_at(first);
         size_t most = lodei_segment_part(first, count);
         for (n = 1; n < most && moved_at(first + n) == moved; n++)
             ;
         if (moved) {
             lodei_lock_drop(&s->slices_lock);
-            r = lodei_vm_renew(lodei_slice_start(first), n * LODEI_SLICE_BYTES);
-            if (r == 0)
-                lodei_segment_advise(seg->kind, lodei_slice_start(first), n * LODEI_SLICE_BYTES);
+            r = give_back(seg->kind, lodei_slice_start(first), n * LODEI_SLICE_BYTES, 1, &afresh);
             lodei_lock_take(&s->slices_lock);
-            if (r == 0)
-                renewed(seg, first, n);
         }
+        if (afresh)
+            renewed(seg, first, n);
         if (r == -ENOMEM)
-            lodei_slices_lose_locked(n);
+            lodei_slices_lose_locked(first, n);
         else
-            lodei_slices_put_locked(first, n, r != 0); /* not renewed: the next purge tries again */
+            lodei_slices_put_locked(first, n, r != 0);
     }
     lodei_lock_drop(&s->slices_lock);
 }
@@ -147,20 +187,18 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
 {
     struct lodei_state *s = &lodei_state;
     size_t first = (size_t)(seg - s->segments) * LODEI_SEGMENT_SLICES + at;
-    int moved = lodei_bitmap_get(seg->moved, at);
-    lodei_segment_take(seg, at, count);
-    lodei_lock_drop(&s->slices_lock);
     size_t bytes = count * LODEI_SLICE_BYTES;
-    char *start = lodei_slice_start(first);
-    int afresh = moved && lodei_vm_renew(start, bytes) == 0;
-    int r = afresh ? 0 : lodei_vm_purge(start, bytes);
-    if (afresh)
-        lodei_segment_advise(seg->kind, start, bytes);
+    int afresh, moved = lodei_bitmap_get(seg->moved, at);
+    lodei_segment_take(seg, at, count);
+    s->purging_slices += count;
+    lodei_lock_drop(&s->slices_lock);
+    int r = give_back(seg->kind, lodei_slice_start(first), bytes, moved, &afresh);
     lodei_lock_take(&s->slices_lock);
+    s->purging_slices -= count;
     if (afresh)
         renewed(seg, first, count);
-    if (r == -ENOMEM) { /* renewing has left a hole: it is never handed out again */
-        lodei_slices_lose_locked(count);
+    if (r == -ENOMEM) {
+        lodei_slices_lose_locked(first, count);
         return 0;
     }
     lodei_slices_put_locked(first, count, r != 0);
@@ -195,15 +233,18 @@ size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 }
 
 /* From the highest address down: reuse begins at the lowest. */
-void lodei_slices_trim(void)
+void lodei_slices_trim(uint64_t budget_us)
 {
     struct lodei_state *s = &lodei_state;
+    uint64_t start_us = lodei_clock_us();
     size_t most;
+    int goes_on = 1; /* not where memory is locked: no page would be given back */
     lodei_lock_take(&s->slices_lock);
-    for (size_t i = s->segments_opened; i-- > s->hint[1] && lodei_slices_excess_locked() > 0;) {
+    for (size_t i = s->segments_opened; i-- > s->hint[1] && goes_on;) {
         struct lodei_segment *seg = lodei_segment_at(i);
         for (size_t end = LODEI_SEGMENT_SLICES, at;
-             seg->dirty_count > 0 && (most = lodei_slices_excess_locked()) > 0; end = at) {
+             goes_on && seg->dirty_count > 0 && (most = lodei_slices_excess_locked()) > 0;
+             end = at) {
             while (end > 0 && !lodei_bitmap_get(seg->dirty, end - 1))
                 end--;
             if (end == 0)
@@ -213,46 +254,41 @@ void lodei_slices_trim(void)
             for (at = end - 1; end - at < most && lodei_bitmap_get(seg->dirty, at - 1) &&
                                lodei_bitmap_get(seg->moved, at - 1) == moved;)
                 at--;
-            purge_run(seg, at, end - at);
+            goes_on = purge_run(seg, at, end - at) > 0 && lodei_clock_us() - start_us < budget_us;
         }
     }
     lodei_lock_drop(&s->slices_lock);
 }
 
-/* The end of the run of dirty slices of one mapping that starts at `at`, at most `most` on. */
-static size_t dirty_run_end(const struct lodei_segment *seg, size_t at, size_t most)
-{
-    size_t end = at + 1, limit = lodei_min(LODEI_SEGMENT_SLICES, at + most);
-    while (end < limit && lodei_bitmap_get(seg->dirty, end) && !lodei_bitmap_get(seg->edges, end))
-        end++;
-    return end;
-}
-
-size_t lodei_slices_take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *ret_count)
+/* From the highest address down, as trimming does: what is reused first stays. */
+size_t lodei_slices_take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *below,
+                               size_t *ret_count)
 {
     struct lodei_state *s = &lodei_state;
-    size_t best = LODEI_SLICES_NONE, count = least - 1;
+    size_t found = LODEI_SLICES_NONE;
     lodei_lock_take(&s->slices_lock);
-    for (size_t i = s->hint[1]; i < s->segments_opened && count < most; i++) {
-        struct lodei_segment *seg = lodei_segment_at(i);
-        if (seg->kind != kind || seg->dirty_count <= count)
-            continue;
-        for (size_t at = 0, end; count < most; at = end) {
-            at = lodei_bitmap_next(seg->dirty, LODEI_SEGMENT_SLICES, at, 1);
-            if (at == LODEI_SEGMENT_SLICES)
-                break;
-            end = dirty_run_end(seg, at, most);
-            if (end - at > count) {
-                best = i * LODEI_SEGMENT_SLICES + at;
-                count = end - at;
-            }
+    size_t end = lodei_min(*below, s->segments_opened * LODEI_SEGMENT_SLICES);
+    for (int looks = 0; looks < LOOKS_MAX && end > s->hint[1] * LODEI_SEGMENT_SLICES; looks++) {
+        struct lodei_segment *seg = lodei_segment_at((end - 1) / LODEI_SEGMENT_SLICES);
+        size_t start = end - 1 - (end - 1) % LODEI_SEGMENT_SLICES;
+        size_t to = 0, from = 0;
+        if (seg->kind == kind && seg->dirty_count >= least) {
+            to = lodei_bitmap_last(seg->dirty, end - start, 1);
+            size_t behind_edge = lodei_bitmap_last(seg->edges, to, 1);
+            from = lodei_bitmap_last(seg->dirty, to, 0);
+            from = lodei_max(from, lodei_max(behind_edge, 1) - 1);
         }
+        end = start + from;
+        if (to - from < least)
+            continue;
+        from = lodei_max(from, to - lodei_min(to, most));
+        end = start + from;
+        found = start + from;
+        *ret_count = to - from;
+        lodei_segment_take(seg, from, to - from);
+        break;
     }
-    if (best != LODEI_SLICES_NONE) {
-        lodei_segment_take(lodei_segment_at(best / LODEI_SEGMENT_SLICES),
-                           best % LODEI_SEGMENT_SLICES, count);
-        *ret_count = count;
-    }
+    *below = end;
     lodei_lock_drop(&s->slices_lock);
-    return best;
+    return found;
 }

@@ -73,6 +73,7 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
     seg->committed = (uint32_t)head;
     for (size_t i = 0; i < LODEI_SEGMENT_SLICES; i++)
         s->slice_table[first + i] = s->no_bin;
+    lodei_segment_opens(index);
     /* release: pairs with the acquire in lodei_theap_refresh(): who sees it sees the table */
     __atomic_store_n(&s->segments_opened, index + 1, __ATOMIC_RELEASE);
     return seg;
@@ -80,8 +81,7 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
 
 void lodei_segment_advise(enum lode_kind kind, void *start, size_t bytes)
 {
-    if (lodei_conf.thp == LODEI_THP_ALWAYS ||
-        (kind == LODE_KIND_HUGE && lodei_conf.thp == LODEI_THP_KIND))
+    if (lodei_slices_are_huge(kind))
         lodei_vm_advise_huge(start, bytes);
 }
 
@@ -168,11 +168,10 @@ static int take_run(enum lode_kind kind, size_t first, size_t count, size_t *ret
         *ret_dirty += lodei_segment_take(lodei_segment_at((first + done) / LODEI_SEGMENT_SLICES),
                                          (first + done) % LODEI_SEGMENT_SLICES, n);
     }
-    lodei_state.peak_used_slices = lodei_max(lodei_state.peak_used_slices, lodei_state.used_slices);
     return 0;
 }
 
-enum look { LOOK_FREE, LOOK_DIRTY, LOOK_CLEAN };
+enum look { LOOK_FREE, LOOK_DIRTY, LOOK_CLEAN, LOOK_COMMITTED };
 
 static enum look look_first(enum lodei_prefer prefer, size_t count)
 {
@@ -184,7 +183,7 @@ static enum look look_first(enum lodei_prefer prefer, size_t count)
 /* The slices of `seg` to look at, as a bitmap; `room` holds it where it has to be computed. */
 static const uint64_t *map_of(const struct lodei_segment *seg, enum look look, uint64_t *room)
 {
-    if (look == LOOK_FREE)
+    if (look == LOOK_FREE || look == LOOK_COMMITTED)
         return seg->free;
     if (look == LOOK_DIRTY)
         return seg->dirty;
@@ -211,9 +210,10 @@ static size_t find_in_segments(enum lode_kind kind, size_t count, size_t align, 
         if (seg->kind != kind || have < count || (!dirty && seg->longest < count))
             continue;
         size_t longest, bias = ((uintptr_t)s->base >> LODEI_SLICE_LOG2) + i * LODEI_SEGMENT_SLICES;
-        size_t at = lodei_bitmap_find_run(map_of(seg, look, room), LODEI_SEGMENT_SLICES, count,
-                                          align, bias, &longest);
-        if (at < LODEI_SEGMENT_SLICES)
+        size_t bits = look == LOOK_COMMITTED ? seg->committed : LODEI_SEGMENT_SLICES;
+        size_t at =
+            lodei_bitmap_find_run(map_of(seg, look, room), bits, count, align, bias, &longest);
+        if (at < bits)
             return i * LODEI_SEGMENT_SLICES + at;
         if (look == LOOK_FREE)
             seg->longest = (uint32_t)longest;
@@ -241,42 +241,44 @@ static size_t find_whole(enum lode_kind kind, size_t count, size_t align)
     return LODEI_SLICES_NONE;
 }
 
-static int dirty_at(size_t slice)
+/* How far the slices from `at` on, but before `end`, are all dirty, or all clean. */
+static size_t same_until(size_t at, size_t end, int dirty)
 {
-    return slice / LODEI_SEGMENT_SLICES < lodei_state.segments_opened &&
-           lodei_bitmap_get(lodei_segment_at(slice / LODEI_SEGMENT_SLICES)->dirty,
-                            slice % LODEI_SEGMENT_SLICES);
-}
-
-static size_t count_dirty(size_t first, size_t count)
-{
-    size_t dirty = 0;
-    for (size_t n; count > 0; first += n, count -= n) {
-        n = lodei_segment_part(first, count);
-        if (first / LODEI_SEGMENT_SLICES < lodei_state.segments_opened)
-            dirty += lodei_bitmap_count(lodei_segment_at(first / LODEI_SEGMENT_SLICES)->dirty,
-                                        first % LODEI_SEGMENT_SLICES, n);
+    for (size_t n, found; at < end; at += n) {
+        n = lodei_segment_part(at, end - at);
+        size_t from = at % LODEI_SEGMENT_SLICES;
+        if (at / LODEI_SEGMENT_SLICES >= lodei_state.segments_opened) {
+            if (dirty)
+                return at;
+            continue;
+        }
+        found = lodei_bitmap_next(lodei_segment_at(at / LODEI_SEGMENT_SLICES)->dirty, from + n,
+                                  from, !dirty);
+        if (found < from + n)
+            return at + (found - from);
     }
-    return dirty;
+    return end;
 }
 
-/* Take the free run [first, +count) and tell what it holds. */
-static int take_and_tell(enum lode_kind kind, size_t first, size_t count,
+/* Take the free run [first, +count) and tell what it holds. A block that moves stands in two places
+ * for a while: that is no peak of use. */
+static int take_and_tell(enum lode_kind kind, size_t first, size_t count, int moves,
                          struct lodei_taken *ret_taken)
 {
-    size_t n, found = 0, clean = count - count_dirty(first, count);
-    for (size_t at = 0; clean > 0 && found < LODEI_CLEAN_RUNS; at += n + 1) {
-        for (n = 0; n < clean && !dirty_at(first + at + n);)
-            n++;
-        if (n > 0) {
-            ret_taken->clean[found].first = first + at;
-            ret_taken->clean[found++].count = n;
-            clean -= n;
-        }
+    struct lodei_state *s = &lodei_state;
+    size_t at = first, end = first + count, found = 0, until;
+    for (; at < end && found < LODEI_CLEAN_RUNS; at = same_until(until, end, 1)) {
+        until = same_until(at, end, 0);
+        if (until == at)
+            continue;
+        ret_taken->clean[found].first = at;
+        ret_taken->clean[found++].count = until - at;
     }
     ret_taken->clean_count = found;
     if (take_run(kind, first, count, &ret_taken->dirty) != 0)
         return -1;
+    if (!moves)
+        s->peak_used_slices = lodei_max(s->peak_used_slices, s->used_slices - s->purging_slices);
     ret_taken->excess = lodei_slices_excess_locked();
     return 0;
 }
@@ -305,8 +307,15 @@ size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum 
     }
     if (first == LODEI_SLICES_NONE)
         first = find_whole(kind, count, align);
-    if (first != LODEI_SLICES_NONE && take_and_tell(kind, first, count, ret_taken) != 0)
+    int moves = prefer == LODEI_PREFER_CLEAN;
+    if (first != LODEI_SLICES_NONE && take_and_tell(kind, first, count, moves, ret_taken) != 0) {
+        /* The kernel grants no more: what it has granted may have a run elsewhere. */
         first = LODEI_SLICES_NONE;
+        if (count <= LODEI_SEGMENT_SLICES && align <= LODEI_SEGMENT_SLICES)
+            first = find_in_segments(kind, count, align, LOOK_COMMITTED);
+        if (first != LODEI_SLICES_NONE && take_and_tell(kind, first, count, moves, ret_taken) != 0)
+            first = LODEI_SLICES_NONE;
+    }
     lodei_lock_drop(&s->slices_lock);
     return first;
 }
@@ -314,7 +323,7 @@ size_t lodei_slices_alloc(enum lode_kind kind, size_t count, size_t align, enum 
 int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more, struct lodei_taken *ret_taken)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    int ok = run_is_free(kind, end, more) && take_and_tell(kind, end, more, ret_taken) == 0;
+    int ok = run_is_free(kind, end, more) && take_and_tell(kind, end, more, 0, ret_taken) == 0;
     lodei_lock_drop(&lodei_state.slices_lock);
     return ok;
 }
@@ -353,16 +362,17 @@ void lodei_slices_free(size_t first, size_t count)
     lodei_purge_wake();
 }
 
-void lodei_slices_lose_locked(size_t count)
+void lodei_slices_lose_locked(size_t first, size_t count)
 {
+    lodei_slices_forget_moves(first, count);
     lodei_state.committed_slices -= count;
     lodei_state.used_slices -= count;
 }
 
-void lodei_slices_lose(size_t count)
+void lodei_slices_lose(size_t first, size_t count)
 {
     lodei_lock_take(&lodei_state.slices_lock);
-    lodei_slices_lose_locked(count);
+    lodei_slices_lose_locked(first, count);
     lodei_lock_drop(&lodei_state.slices_lock);
 }
 

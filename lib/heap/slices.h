@@ -38,13 +38,18 @@ size_t lodei_slices_dirty(void);
 /* The next `more` slices behind `end` if they are free and of the same kind: 1, or 0 unchanged. */
 int lodei_slices_extend(enum lode_kind kind, size_t end, size_t more,
                         struct lodei_taken *ret_taken);
-/* The longest run of dirty slices of one mapping, `least` to `most` slices, for its pages. */
-size_t lodei_slices_take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *ret_count);
+/*
+ * The last run of dirty slices of one mapping below slice *below, `least` to `most` slices, for its
+ * pages; LODEI_SLICES_NONE when there is none. *below moves to its start; begin with SIZE_MAX. No
+ * more than a bounded number of shorter runs are looked at in a call.
+ */
+size_t lodei_slices_take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *below,
+                               size_t *ret_count);
 void lodei_slices_free(size_t first, size_t count);
 /* As free, for slices whose pages lodei_vm_move() took elsewhere. */
 void lodei_slices_free_moved(size_t first, size_t count);
-/* Strike slices that are not mapped any more off the books for good. */
-void lodei_slices_lose(size_t count);
+/* Strike slices that may not be mapped any more off the books for good. */
+void lodei_slices_lose(size_t first, size_t count);
 
 /*
  * Give up the last segments of the reservation, at most half of it and at most `most_bytes`, to an
@@ -58,6 +63,10 @@ LODE_EXPORT void *lodei_slices_lend(size_t most_bytes, size_t *ret_bytes);
 size_t lodei_slices_piece(size_t first, size_t count);
 /* [first, +count) has become a mapping of its own, by lodei_vm_move(). */
 void lodei_slices_moved(size_t first, size_t count);
+/* The kernel has a border somewhere in [first, +count) that we know nothing of: look for it. */
+void lodei_slices_split(size_t first, size_t count);
+/* Does memory of this kind have huge pages, which moving pieces would split? */
+int lodei_slices_are_huge(enum lode_kind kind);
 
 /*
  * Give dirty slices back to the kernel that were freed at least `age_ms` ago, for at most
@@ -69,8 +78,9 @@ size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 /*
  * Purge dirty slices until used and dirty ones together are no more than a little above the most
  * that were ever used: what fragmentation adds to the program's own peak stays below that little.
+ * For at most `budget_us`; what is left waits for the next call.
  */
-void lodei_slices_trim(void);
+void lodei_slices_trim(uint64_t budget_us);
 
 /* 1 when the slice is handed out; 2 when it is free but was handed out once; 0 never. */
 int lodei_slices_state(size_t slice);

@@ -298,9 +298,10 @@ struct lodei_state {
     size_t committed_slices;
     size_t used_slices, peak_used_slices;
     size_t dirty_slices;
-    size_t hint[2];       /* [dirty]: no segment below it has a free (a dirty) slice */
-    size_t lent_bytes;    /* behind slice_count: another allocator's */
-    uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */
+    size_t hint[2];        /* [dirty]: no segment below it has a free (a dirty) slice */
+    size_t purging_slices; /* of the used ones: being given back right now */
+    size_t lent_bytes;     /* behind slice_count: another allocator's */
+    uint32_t moved_edges;  /* bits set in segment->edges: mappings we caused */
 
     struct lodei_lock registry_lock;
     struct lodei_list heaps;

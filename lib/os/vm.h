@@ -27,8 +27,8 @@ int lodei_vm_purge(void *addr, size_t bytes);
 /* As purge, by mapping afresh: heals mappings that lodei_vm_move() split. */
 int lodei_vm_renew(void *addr, size_t bytes);
 /* Move the pages of [from, +bytes) over [to, +bytes); `from` reads as zero afterwards. -EINVAL: the
- * kernel cannot (before 5.7), nothing changed. Otherwise `to` may be unmapped after a failure
- * (before 6.17). */
+ * kernel cannot (before 5.7), nothing changed. -EFAULT: there is a border between two mappings in
+ * `from`. `to` may be unmapped after a failure (before 6.17). */
 int lodei_vm_move(void *from, void *to, size_t bytes);
 int lodei_vm_advise_huge(void *addr, size_t bytes);
 /* As renew, but only where nothing is mapped: -EEXIST otherwise. */

@@ -112,6 +112,9 @@ class Startup(tap.Suite):
                            "plain"], preload=False)
         tap.expect_clean(result)
 
+    def main_ends_first(self, options):
+        tap.expect_clean(self.run([self.program("mainexit")], options=options, timeout=20))
+
     def add_options(self):
         for options, err in OPTION_FAULTS:
             self.add(f"option fault: {options}", self.options_fault, options, err)
@@ -137,6 +140,8 @@ class Startup(tap.Suite):
         self.add("early library preloaded after ours", self.early_preloaded, False)
         self.add("early library preloaded before ours", self.early_preloaded, True)
         self.add("empty environment", self.empty_environment)
+        for options in ("purge=inline", "purge=thread", "purge=auto"):
+            self.add(f"main ends before its thread, {options}", self.main_ends_first, options)
 
     def add_fork(self):
         count = 1000 if self.args.long else 200

@@ -6,10 +6,10 @@
  * and every mapped byte has its name.
  *
  * The heaps call syscall(2) through the linker's --wrap. A failing mremap behaves as Linux before
- * 6.17 may: the target is unmapped by then.
+ * 6.17 may, the target is unmapped by then; or, with FAIL_KEEP=1, as it does now.
  *
  *     failing-syscalls               all runs, each in a process of its own
- *     FAIL_AT=N FAIL_ON=0|1 failing-syscalls run     one of them
+ *     FAIL_AT=N FAIL_ON=0|1 FAIL_KEEP=0|1 failing-syscalls run     one of them
  */
 #include <errno.h>
 #include <spawn.h>
@@ -33,7 +33,7 @@
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
-static long calls, fail_at = -1, fail_on = -1, disarmed;
+static long calls, fail_at = -1, fail_on = -1, fail_keep, disarmed;
 static struct blockset set;
 
 static void failed(const char *what, int line)
@@ -53,7 +53,8 @@ static int is_for_memory(long number)
 static int must_fail(void)
 {
     if (fail_on < 0) {
-        const char *at = getenv("FAIL_AT"), *on = getenv("FAIL_ON");
+        const char *at = getenv("FAIL_AT"), *on = getenv("FAIL_ON"), *keep = getenv("FAIL_KEEP");
+        fail_keep = keep != NULL ? atol(keep) : 0;
         fail_at = at != NULL ? atol(at) : 0;
         fail_on = on != NULL ? atol(on) : 0;
     }
@@ -71,7 +72,7 @@ long __wrap_syscall(long number, ...)
     va_end(list);
     if (!is_for_memory(number) || !must_fail())
         return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    if (number == SYS_mremap)
+    if (number == SYS_mremap && !fail_keep)
         munmap((void *)a[4], (size_t)a[1]);
     errno = ENOMEM;
     return -1;
@@ -181,14 +182,15 @@ static int run(void)
     return calls < fail_at ? 77 : 0; /* the load does not make so many */
 }
 
-static int spawn_run(char *self, long at, int on)
+static int spawn_run(char *self, long at, int on, int keep)
 {
-    char at_text[32], on_text[32], word[] = "run";
-    char *argv[] = {self, word, NULL}, *envp[] = {at_text, on_text, NULL};
+    char at_text[32], on_text[32], keep_text[32], word[] = "run";
+    char *argv[] = {self, word, NULL}, *envp[] = {at_text, on_text, keep_text, NULL};
     pid_t pid;
     int status;
     snprintf(at_text, sizeof(at_text), "FAIL_AT=%ld", at);
     snprintf(on_text, sizeof(on_text), "FAIL_ON=%d", on);
+    snprintf(keep_text, sizeof(keep_text), "FAIL_KEEP=%d", keep);
     if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, envp) != 0 ||
         waitpid(pid, &status, 0) != pid)
         return -1;
@@ -201,14 +203,15 @@ int main(int argc, char **argv)
     long runs = 0;
     if (argc > 1)
         return run();
-    for (int on = 0; on < 2; on++) {
+    for (int way = 0; way < 4; way++) {
+        int on = way % 2, keep = way / 2;
         for (long at = 1; at < RUNS_MAX; at++) {
-            int r = spawn_run(argv[0], at, on);
+            int r = spawn_run(argv[0], at, on, keep);
             if (r == 77)
                 break;
             runs++;
             if (r != 0)
-                printf("FAIL_AT=%ld FAIL_ON=%d: status %d\n", at, on, r);
+                printf("FAIL_AT=%ld FAIL_ON=%d FAIL_KEEP=%d: status %d\n", at, on, keep, r);
             bad += r != 0;
         }
     }

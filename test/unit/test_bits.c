@@ -131,6 +131,23 @@ Test(bitmap, find_run_edges)
     cr_assert_eq(lodei_bitmap_find_run(map, 128, 32, 64, 1, &longest), 128);
 }
 
+Test(bitmap, last)
+{
+    uint64_t map[3] = {0};
+    cr_assert_eq(lodei_bitmap_last(map, 192, 1), 0);
+    cr_assert_eq(lodei_bitmap_last(map, 0, 0), 0);
+    cr_assert_eq(lodei_bitmap_last(map, 130, 0), 130);
+    lodei_bitmap_put(map, 60, 70, 1);
+    cr_assert_eq(lodei_bitmap_last(map, 192, 1), 130);
+    cr_assert_eq(lodei_bitmap_last(map, 129, 1), 129);
+    cr_assert_eq(lodei_bitmap_last(map, 129, 0), 60);
+    cr_assert_eq(lodei_bitmap_last(map, 128, 0), 60);
+    cr_assert_eq(lodei_bitmap_last(map, 60, 1), 0);
+    cr_assert_eq(lodei_bitmap_count(map, 0, 192), 70);
+    cr_assert_eq(lodei_bitmap_count(map, 63, 3), 3);
+    cr_assert_eq(lodei_bitmap_count(map, 129, 60), 1);
+}
+
 struct item {
     int value;
     struct lodei_list link;

@@ -137,7 +137,9 @@ Test(large, grows_by_moving_pages)
     char *to = resize(p, 5 * MIB);
     cr_assert_neq(to, p);
     cr_assert_gt(lodei_state.moved_edges, before, "its pages were moved, not copied");
+#if !LODE_ASAN /* which has the old address poisoned */
     cr_assert(blockset_is_zero(p, slices * LODEI_SLICE_BYTES));
+#endif
     cr_assert_eq(lodei_slices_state(slice), 2);
     struct lodei_taken taken;
     cr_assert_eq(lodei_slices_extend(LODE_KIND_SYSTEM, slice, slices, &taken), 1, "all is free");
@@ -178,7 +180,7 @@ Test(large, grows_by_pages_of_others)
     }
     for (int i = 0; i < 6; i++)
         lode_free(pieces[i]);
-    size_t dirty = lodei_state.dirty_slices, peak = lodei_state.peak_used_slices;
+    size_t dirty = lodei_state.dirty_slices;
     cr_assert_geq(dirty, 6 * MIB / LODEI_SLICE_BYTES);
     char *to = resize(p, 9 * MIB);
     cr_assert_neq(to, p);
@@ -186,7 +188,6 @@ Test(large, grows_by_pages_of_others)
     cr_assert_eq(heaplook_unnamed_bytes(), 0);
     to = resize(to, 10 * MIB); /* in place now */
     cr_assert_leq(lodei_state.dirty_slices, dirty - 6 * MIB / LODEI_SLICE_BYTES);
-    cr_assert_gt(lodei_state.peak_used_slices, peak);
     while (set.count > 0)
         release((char *)set.all[0].at);
     lode_purge();

@@ -130,6 +130,8 @@ static void expect_lowest(size_t first, size_t count, size_t align, size_t expec
 {
     if (count < 16 && expected_dirty != LODEI_SLICES_NONE)
         cr_assert_eq(first / SEG, expected_dirty / SEG, "old contents are reused first");
+    else if (expected_any != LODEI_SLICES_NONE && count >= 16)
+        cr_assert_eq(first, expected_any, "first fit");
     else if (expected_any != LODEI_SLICES_NONE)
         cr_assert_leq(first, expected_any + count * align);
 }
@@ -348,23 +350,35 @@ Test(slices, moved_mappings_heal)
     cr_assert(blockset_is_zero(lodei_slice_start(to), bytes));
 }
 
-/* For their pages: the longest run of dirty slices, not across mappings. */
-Test(slices, longest_dirty_run)
+static size_t take_dirty(enum lode_kind kind, size_t least, size_t most, size_t *at,
+                         size_t *ret_count)
 {
-    size_t dirty, count = 0, all = take(LODE_KIND_SYSTEM, 64, 1, &dirty);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 1, 9, &count), LODEI_SLICES_NONE);
+    *ret_count = 0;
+    return lodei_slices_take_dirty(kind, least, most, at, ret_count);
+}
+
+/* For their pages: one run of dirty slices after the other, downwards, not across mappings. */
+Test(slices, dirty_runs)
+{
+    size_t dirty, count, at = SIZE_MAX, all = take(LODE_KIND_SYSTEM, 64, 1, &dirty);
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 1, 9, &at, &count), LODEI_SLICES_NONE);
     lodei_slices_free(all + 3, 4);
     lodei_slices_free(all + 10, 7);
-    lodei_slices_free(all + 20, 6);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 8, 9, &count), LODEI_SLICES_NONE);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_HUGE, 1, 9, &count), LODEI_SLICES_NONE);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 9, &count), all + 10);
+    lodei_slices_free(all + 20, 9);
+    lodei_slices_split(all + 20, 8);
+    at = SIZE_MAX;
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 8, 9, &at, &count), LODEI_SLICES_NONE);
+    at = SIZE_MAX;
+    cr_assert_eq(take_dirty(LODE_KIND_HUGE, 1, 9, &at, &count), LODEI_SLICES_NONE);
+    at = SIZE_MAX;
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 2, 4, &at, &count), all + 25);
+    cr_assert_eq(count, 4, "no more than asked");
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 2, 9, &at, &count), all + 20);
+    cr_assert_eq(count, 4, "from the edge on one was left, too few");
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 5, 9, &at, &count), all + 10);
     cr_assert_eq(count, 7);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 5, &count), all + 20);
-    cr_assert_eq(count, 5);
-    cr_assert_eq(lodei_slices_take_dirty(LODE_KIND_SYSTEM, 2, 9, &count), all + 3);
-    cr_assert_eq(count, 4);
-    cr_assert_eq(lodei_state.dirty_slices, 1);
+    cr_assert_eq(take_dirty(LODE_KIND_SYSTEM, 5, 9, &at, &count), LODEI_SLICES_NONE);
+    cr_assert_eq(lodei_state.dirty_slices, 5);
 }
 
 /* What is kept beyond the peak of use is bounded, from the highest address down. */
@@ -372,14 +386,14 @@ Test(slices, trim)
 {
     size_t dirty, n = 4096, first = take(LODE_KIND_SYSTEM, n, 1, &dirty), half = n / 2;
     lodei_slices_free(first, half);
-    lodei_slices_trim();
+    lodei_slices_trim(UINT64_MAX / 2);
     cr_assert_eq(lodei_state.dirty_slices, half, "no more than was used once");
     size_t other = take(LODE_KIND_SYSTEM, half + 1, 1, &dirty);
     cr_assert_neq(other, first);
-    lodei_slices_trim();
+    lodei_slices_trim(UINT64_MAX / 2);
     size_t kept = lodei_state.peak_used_slices / 64 + 4;
     cr_assert_eq(lodei_state.dirty_slices, kept, "%zu, not %zu", lodei_state.dirty_slices, kept);
-    size_t count = 0, lowest_dirty = lodei_slices_take_dirty(LODE_KIND_SYSTEM, 1, n, &count);
+    size_t at = SIZE_MAX, count, lowest_dirty = take_dirty(LODE_KIND_SYSTEM, 1, n, &at, &count);
     cr_assert_eq(lowest_dirty, first, "the lowest ones are kept");
     cr_assert_eq(count, kept);
 }
