@@ -121,7 +121,7 @@ void lodei_conf_parse(const char *text)
         struct word value = {end, 0};
         if (equals != NULL)
             value = (struct word){equals + 1, (size_t)(end - equals - 1)};
-        if (key.length > 0)
+        if (key.length > 0 || equals != NULL)
             set_option(key, value);
         text = *end == ',' ? end + 1 : end;
     }

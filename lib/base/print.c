@@ -44,20 +44,21 @@ void lodei_line_hex(struct lodei_line *line, uint64_t value)
     put_number(line, value, 16);
 }
 
-void lodei_line_write(struct lodei_line *line, int fd)
+int lodei_line_write(struct lodei_line *line, int fd)
 {
-    int saved = errno;
+    int saved = errno, r = 0;
     size_t done = 0;
     line->text[line->length++] = '\n';
-    while (done < line->length) {
+    while (done < line->length && r == 0) {
         ssize_t n = write(fd, line->text + done, line->length - done);
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)
-            break;
+            r = -1;
     }
     line->length = 0;
     errno = saved;
+    return r;
 }
 
 _Atomic int lodei_fatal_thread;

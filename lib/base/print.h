@@ -20,8 +20,9 @@ void lodei_line_str(struct lodei_line *line, const char *s);
 void lodei_line_strn(struct lodei_line *line, const char *s, size_t n);
 void lodei_line_dec(struct lodei_line *line, uint64_t value);
 void lodei_line_hex(struct lodei_line *line, uint64_t value); /* with 0x */
-/* Ends the line and writes it to `fd`; interrupted and short writes are continued. */
-void lodei_line_write(struct lodei_line *line, int fd);
+/* Ends the line and writes it to `fd`; interrupted and short writes are continued. 0, or -1: not
+ * all of it could be written. */
+int lodei_line_write(struct lodei_line *line, int fd);
 
 /* The thread that is in lodei_fatal(), by gettid(); 0: none. */
 extern _Atomic int lodei_fatal_thread;

@@ -11,13 +11,13 @@
 #include "base/print.h"
 #include "lode/stats.h"
 
-static void write_figure(int fd, const char *name, uint64_t value)
+static int write_figure(int fd, const char *name, uint64_t value)
 {
     struct lodei_line line = {0};
     lodei_line_str(&line, name);
     lodei_line_str(&line, "=");
     lodei_line_dec(&line, value);
-    lodei_line_write(&line, fd);
+    return lodei_line_write(&line, fd);
 }
 
 void lodei_statsfile_at_exit(void)
@@ -28,18 +28,20 @@ void lodei_statsfile_at_exit(void)
     struct rusage usage;
     char path[sizeof(lodei_conf.stats_file) + 32];
     lodei_path_with_pid(path, sizeof(path), lodei_conf.stats_file, getpid());
-    int saved = errno;
+    int saved = errno, failed = 0;
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
-        lodei_warn("cannot write stats_file");
+        failed = 1;
     } else if (lode_stats_get(NULL, &stats) == 0) {
-#define WRITE_FIELD(name, help) write_figure(fd, #name, stats.name);
+#define WRITE_FIELD(name, help) failed |= write_figure(fd, #name, stats.name);
         LODE_STATS_TABLE(WRITE_FIELD)
 #undef WRITE_FIELD
         if (getrusage(RUSAGE_SELF, &usage) == 0)
-            write_figure(fd, "maxrss_kb", (uint64_t)usage.ru_maxrss);
+            failed |= write_figure(fd, "maxrss_kb", (uint64_t)usage.ru_maxrss);
     }
     if (fd >= 0)
         close(fd);
+    if (failed)
+        lodei_warn("cannot write stats_file");
     errno = saved;
 }

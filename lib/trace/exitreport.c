@@ -335,6 +335,13 @@ static void output(const struct lodei_report_opts *opts, const struct sums *sums
     lodei_rawout_init(&out, fd);
     write_file(&out, sums);
     close(fd);
+    if (out.failed) {
+        lodei_rawout_init(&out, STDERR_FILENO);
+        lodei_rawout_str(&out, "lode: leaks: could not write all of '");
+        lodei_rawout_str(&out, path);
+        lodei_rawout_str(&out, "'\n");
+        lodei_rawout_flush(&out);
+    }
 }
 
 void lodei_report(const struct lodei_report_opts *opts)

@@ -15,6 +15,7 @@ PURGE = "inline|thread|auto|off"
 
 OPTION_FAULTS = (
     ("bogus=1", UNKNOWN.format("bogus")),
+    ("=auto", UNKNOWN.format("")),
     ("Purge=off", UNKNOWN.format("Purge")),
     ("purgeoff=1,purge=off", UNKNOWN.format("purgeoff")),
     ("purge=never", BAD.format("purge", "never", PURGE)),
@@ -115,11 +116,18 @@ class Startup(tap.Suite):
     def main_ends_first(self, options):
         tap.expect_clean(self.run([self.program("mainexit")], options=options, timeout=20))
 
+    def full_disk(self, options, err):
+        tap.expect_clean(self.run(["true"], options=options), err)
+
     def add_options(self):
         for options, err in OPTION_FAULTS:
             self.add(f"option fault: {options}", self.options_fault, options, err)
         for options in OPTIONS_FINE:
             self.add(f"options in order: '{options}'", self.options_fine, options)
+        self.add("stats_file on a full disk", self.full_disk, "stats_file=/dev/full",
+                 "lode: cannot write stats_file\n")
+        self.add("leaks_file on a full disk", self.full_disk, "leaks=exact,leaks_file=/dev/full",
+                 "lode: leaks: could not write all of '/dev/full'\n")
         self.add("an option behind a faulty one counts", self.options_after_fault)
         self.add("AT_SECURE: misuse=ignore is not heeded", self.secure, "misuse=ignore")
         self.add("AT_SECURE: an unknown option is not mentioned", self.secure, "bogus=1")
