@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -225,14 +226,27 @@ static int foreign_usable(const void *p, size_t *ret_bytes)
     return 1;
 }
 
+/* Nothing below the break: glibc's malloc has not moved it yet, and [heap] will start there.
+ * Reading /proc/self/maps would cost a tenth of all our start-up. */
+static void find_heap(void)
+{
+    struct mapping m;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = (uintptr_t)sbrk(0);
+    unsigned char resident;
+    int saved = errno;
+    if (mincore((void *)((end - 1) & ~(page - 1)), page, &resident) != 0 && errno == ENOMEM)
+        heap_start = end;
+    else if (find_mapping(end - 1, &m) > 0 && m.heap)
+        heap_start = m.start;
+    errno = saved;
+}
+
 void lodei_foreign_start(void)
 {
     *(void **)&glibc.free = lodei_elf_function("libc.so.", "__libc_free");
     *(void **)&glibc.realloc = lodei_elf_function("libc.so.", "__libc_realloc");
     *(void **)&glibc.usable = lodei_elf_function("libc.so.", "malloc_usable_size");
-    struct mapping m;
-    if (find_mapping((uintptr_t)sbrk(0) - 1, &m) > 0 && m.heap)
-        heap_start = m.start;
+    find_heap();
     lodei_foreign.free = foreign_free;
     lodei_foreign.realloc = foreign_realloc;
     lodei_foreign.usable = foreign_usable;

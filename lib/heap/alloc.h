@@ -46,6 +46,14 @@ int lodei_thread_is_past_end(void);
 void lodei_thread_settle(void);
 
 /* The theap looks after itself: called on slow paths, cheap. Never with a lock held. */
-void lodei_theap_tick(struct lodei_theap *th);
+void lodei_theap_tick_slow(struct lodei_theap *th);
+
+LODE_INLINE void lodei_theap_tick(struct lodei_theap *th)
+{
+    if (lode_likely(th->tick_skip > 0))
+        th->tick_skip--;
+    else
+        lodei_theap_tick_slow(th);
+}
 
 #endif

@@ -40,18 +40,23 @@
 /* The thread's steps may be longer: it holds nobody up. */
 #define THREAD_BUDGET_US 5000
 #define SNAPSHOT         128
+/* Orphans whose lists go back to their spans in one snapshot, under the locks: some 200 us. */
+#define FLUSHES_MAX 8
 
 static _Atomic uint64_t next_step_ms;
+/* Where the last step ran out of time, in theaps: the next goes on there. */
+static _Atomic size_t next_theap;
 _Atomic uint32_t lodei_purge_thread_state;
 static _Atomic int started_once;
 
 int (*lodei_purge_thread_start)(void);
 
-/* Up to SNAPSHOT theaps from the *skip-th on; *skip moves behind them. Returns how many. */
-static size_t snapshot(struct lodei_theap **theaps, size_t *skip)
+/* Up to SNAPSHOT theaps from the *skip-th on; *skip moves behind them. Returns how many. *ret_left
+ * is set when an orphan's lists had to be left. */
+static size_t snapshot(struct lodei_theap **theaps, size_t *skip, size_t flushes_max, int *ret_left)
 {
     struct lodei_state *s = &lodei_state;
-    size_t n = 0, seen = 0;
+    size_t n = 0, seen = 0, flushes = 0;
     lodei_lock_take(&s->registry_lock);
     for (struct lodei_list *h = s->heaps.next; h != &s->heaps && n < SNAPSHOT; h = h->next) {
         struct lode_heap *heap = lode_container_of(h, struct lode_heap, registry_link);
@@ -63,10 +68,14 @@ static size_t snapshot(struct lodei_theap **theaps, size_t *skip)
                 continue;
             theaps[n++] = th;
             /* An orphan's lists belong to whoever holds the heap's lock. */
-            if (lodei_list_linked(&th->orphan_link) && !th->lost && !th->flushed) {
-                lodei_theap_flush(th);
-                th->flushed = 1;
+            if (!lodei_list_linked(&th->orphan_link) || th->lost || th->flushed)
+                continue;
+            if (flushes++ >= flushes_max) {
+                *ret_left = 1;
+                continue;
             }
+            lodei_theap_flush(th);
+            th->flushed = 1;
         }
         lodei_lock_drop(&heap->lock);
     }
@@ -78,14 +87,22 @@ static size_t snapshot(struct lodei_theap **theaps, size_t *skip)
 static size_t purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 {
     uint64_t start_us = lodei_clock_us(), spent_us = 0;
-    size_t done = lodei_slices_purge(age_ms, budget_us, ret_left), n, skip = 0;
+    size_t done = lodei_slices_purge(age_ms, budget_us, ret_left), n;
+    /* Whoever asks for everything gets it in one go. */
+    size_t flushes_max = age_ms == 0 ? SIZE_MAX : FLUSHES_MAX;
+    size_t first = age_ms == 0 ? 0 : atomic_load_explicit(&next_theap, memory_order_relaxed);
+    size_t skip = first;
     struct lodei_theap *theaps[SNAPSHOT];
+    /* relaxed: where a step begins is a matter of fairness only */
+    atomic_store_explicit(&next_theap, 0, memory_order_relaxed);
+    *ret_left |= first > 0;
     do {
-        n = snapshot(theaps, &skip);
+        n = snapshot(theaps, &skip, flushes_max, ret_left);
         for (size_t i = 0; i < n; i++) {
             int left = 0;
             spent_us = lodei_clock_us() - start_us;
             if (spent_us >= budget_us) {
+                atomic_store_explicit(&next_theap, skip - n + i, memory_order_relaxed);
                 *ret_left = 1;
                 return done;
             }
@@ -162,8 +179,9 @@ void lodei_purge_wake_slow(void)
     }
 }
 
-void lodei_theap_tick(struct lodei_theap *th)
+void lodei_theap_tick_slow(struct lodei_theap *th)
 {
+    th->tick_skip = LODEI_TICK_SKIP;
     uint64_t now = lodei_clock_ms();
     if (lode_likely(now - th->tick_ms < STEP_MS))
         return;

@@ -82,7 +82,9 @@ static struct lodei_segment *open_segment(enum lode_kind kind)
 void lodei_segment_advise(enum lode_kind kind, void *start, size_t bytes)
 {
     if (lodei_slices_are_huge(kind))
-        lodei_vm_advise_huge(start, bytes);
+        lodei_vm_advise_huge(start, bytes, 1);
+    else if (lodei_conf.thp == LODEI_THP_NEVER)
+        lodei_vm_advise_huge(start, bytes, 0);
 }
 
 /* Slices [at, +count) of `seg` readable and writable. */

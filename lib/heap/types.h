@@ -95,6 +95,7 @@
 #define LODEI_OUTBOX_LOG2  6
 #define LODEI_OUTBOX_SLOTS ((size_t)1 << LODEI_OUTBOX_LOG2)
 #define LODEI_TAG_DEPTH    16
+#define LODEI_TICK_SKIP    8  /* a clock read costs as much as a short slow path */
 #define LODEI_TICK_MS      64 /* unit of lodei_segment.freed_tick */
 /* The slice table stands this far into the reservation, behind the nil block. */
 #define LODEI_TABLE_OFFSET 64
@@ -159,6 +160,7 @@ struct lodei_theap {
     /* Belongs to the thread. */
     struct lodei_thread *thread; /* NULL: orphan. Written under heap->lock */
     uint64_t tick_ms;            /* when this theap last looked after itself */
+    uint32_t tick_skip;          /* so many slow paths more before it looks at the clock */
     struct lodei_outbox outboxes[LODEI_OUTBOX_SLOTS];
     struct lodei_theap *twin; /* made when a tracer is installed */
 

@@ -112,9 +112,9 @@ int lodei_vm_move(void *from, void *to, size_t bytes)
     return failed(r) ? (int)r : 0;
 }
 
-int lodei_vm_advise_huge(void *addr, size_t bytes)
+int lodei_vm_advise_huge(void *addr, size_t bytes, int wanted)
 {
-    return (int)sys(SYS_madvise, addr, bytes, MADV_HUGEPAGE, 0, 0, 0);
+    return (int)sys(SYS_madvise, addr, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
 size_t lodei_vm_resident(void *addr, size_t bytes)

@@ -30,7 +30,8 @@ int lodei_vm_renew(void *addr, size_t bytes);
  * kernel cannot (before 5.7), nothing changed. -EFAULT: there is a border between two mappings in
  * `from`. `to` may be unmapped after a failure (before 6.17). */
 int lodei_vm_move(void *from, void *to, size_t bytes);
-int lodei_vm_advise_huge(void *addr, size_t bytes);
+/* Huge pages where they fit, or none even where the system would give them. */
+int lodei_vm_advise_huge(void *addr, size_t bytes, int wanted);
 /* As renew, but only where nothing is mapped: -EEXIST otherwise. */
 int lodei_vm_refill(void *addr, size_t bytes);
 /* A new page that reads as zero in every copy of this address space; NULL when there is no such. */
