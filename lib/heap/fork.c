@@ -88,6 +88,7 @@ static void child_restart(void)
     each_heap_lock(reset);
     each_stored_lock(reset);
     reset(&s->registry_lock);
+    s->purging_slices = 0;
     lodei_threads_forked();
     lodei_purge_forked();
     *lodei_fork_mark = 1;

@@ -342,6 +342,9 @@ struct lodei_theap *lodei_theap_get(struct lode_heap *heap)
     struct lodei_theap *th = lodei_theap_peek(heap);
     if (th != NULL)
         return th;
+    /* relaxed: a destroy that is not over when this is called is a misuse of its own */
+    if (__atomic_load_n(&heap->generation, __ATOMIC_RELAXED) % 2 == 0)
+        lodei_fatal("use of a destroyed heap", heap);
     if (thread->parts == NULL || (thread->parts_count + 1) * 2 > 1u << thread->parts_log2)
         if (parts_grow(thread) != 0)
             return NULL;
@@ -373,6 +376,7 @@ static struct lode_heap *heap_new(enum lode_kind kind, uint16_t tag, const char 
     lodei_list_init(&heap->orphans);
     lodei_list_init(&heap->larges);
     heap->large_bytes = heap->large_slices = heap->large_count = 0;
+    __atomic_store_n(&heap->generation, heap->generation + 1, __ATOMIC_RELAXED);
     lodei_lock_drop(&heap->lock);
     return heap;
 }

@@ -236,7 +236,8 @@ struct lodei_segment {
 };
 
 struct lode_heap {
-    uint32_t generation; /* raised by destroy, kept by reuse: a part is stale unless this matches */
+    uint32_t generation; /* raised by create and destroy: even while there is no such heap; a part
+                            is stale unless this matches */
     uint16_t tag;
     uint8_t kind;
     uint8_t by_tag; /* made by lode_tag_push() */

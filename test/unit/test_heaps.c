@@ -433,3 +433,14 @@ Test(heaps, destroyed_once, .signal = SIGABRT)
     capture_start(&c);
     lode_heap_destroy(heap);
 }
+
+Test(heaps, not_used_after_destroy, .signal = SIGABRT)
+{
+    struct capture c;
+    struct lode_heap *heap;
+    cr_assert_eq(lode_heap_create(NULL, &heap), 0);
+    lode_free(lode_heap_alloc(heap, 10));
+    lode_heap_destroy(heap);
+    capture_start(&c);
+    lode_heap_alloc(heap, 10);
+}
