@@ -376,7 +376,8 @@ static struct lode_heap *heap_new(enum lode_kind kind, uint16_t tag, const char 
     lodei_list_init(&heap->orphans);
     lodei_list_init(&heap->larges);
     heap->large_bytes = heap->large_slices = heap->large_count = 0;
-    __atomic_store_n(&heap->generation, heap->generation + 1, __ATOMIC_RELAXED);
+    /* Odd already where lode_tag_push() lost a race and gave the heap back unused. */
+    __atomic_store_n(&heap->generation, (heap->generation + 1) | 1, __ATOMIC_RELAXED);
     lodei_lock_drop(&heap->lock);
     return heap;
 }

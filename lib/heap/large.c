@@ -189,13 +189,13 @@ static int recycle(enum lode_kind kind, struct lodei_taken *taken, size_t from, 
     int runs = RECYCLE_RUNS;
     if (lodei_slices_dirty() < RECYCLE_MIN_SLICES || lodei_slices_are_huge(kind))
         return 0;
-    for (size_t i = 0; i < taken->clean_count; i++) {
+    if (taken->clean_count == 0 || is_locked(lodei_slice_start(taken->clean[0].first)))
+        return 0;
+    for (size_t i = 0; i < taken->clean_count && most >= RECYCLE_MIN_SLICES && runs > 0; i++) {
         size_t done, first = taken->clean[i].first, end = first + taken->clean[i].count;
         first = lodei_max(first, from);
         if (first >= end || end - first < RECYCLE_MIN_SLICES)
             continue;
-        if (is_locked(lodei_slice_start(first)))
-            return 0;
         if (recycle_run(kind, first, lodei_min(end - first, most), &below, &runs, &done) != 0)
             return -1;
         taken->clean[i].first = first + done;
