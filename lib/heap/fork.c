@@ -15,6 +15,7 @@
 
 #include "heap/heaps.h"
 #include "heap/purge.h"
+#include "heap/slices.h"
 #include "heap/span.h"
 #include "heap/trace.h"
 #include "os/vm.h"
@@ -88,7 +89,7 @@ static void child_restart(void)
     each_heap_lock(reset);
     each_stored_lock(reset);
     reset(&s->registry_lock);
-    s->purging_slices = 0;
+    lodei_slices_forked();
     lodei_threads_forked();
     lodei_purge_forked();
     *lodei_fork_mark = 1;

@@ -39,6 +39,7 @@
 #define LINGER_MS           1000
 /* The thread's steps may be longer: it holds nobody up. */
 #define THREAD_BUDGET_US 5000
+#define IDLE_WAIT_MS     8
 #define SNAPSHOT         128
 /* Orphans whose lists go back to their spans in one snapshot, under the locks: some 200 us. */
 #define FLUSHES_MAX 8
@@ -48,6 +49,8 @@ static _Atomic uint64_t next_step_ms;
 static _Atomic size_t next_theap;
 _Atomic uint32_t lodei_purge_thread_state;
 static _Atomic int started_once;
+/* Whoever sums figures sees by these whether a step moved something meanwhile. */
+static _Atomic uint32_t steps_begun, steps_ended;
 
 int (*lodei_purge_thread_start)(void);
 
@@ -119,9 +122,37 @@ static size_t purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 {
     lodei_quiet();
+    /* relaxed: what the step does under a lock carries it to who takes that lock after it */
+    atomic_fetch_add_explicit(&steps_begun, 1, memory_order_relaxed);
     size_t done = purge_step(age_ms, budget_us, ret_left);
+    /* release: pairs with the acquire in lodei_purge_await_idle() */
+    atomic_fetch_add_explicit(&steps_ended, 1, memory_order_release);
     lodei_loud();
     return done;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_nanosleep, &t, NULL);
+}
+
+uint32_t lodei_purge_await_idle(void)
+{
+    uint32_t begun, ended;
+    for (int waited_ms = 0;; waited_ms++) {
+        /* acquire: pairs with the release at a step's end. Ended first: equal, none ran then. */
+        ended = atomic_load_explicit(&steps_ended, memory_order_acquire);
+        begun = atomic_load_explicit(&steps_begun, memory_order_relaxed);
+        if (begun == ended || waited_ms == IDLE_WAIT_MS)
+            return ended;
+        sleep_ms(1);
+    }
+}
+
+int lodei_purge_stepped_since(uint32_t mark)
+{
+    return atomic_load_explicit(&steps_begun, memory_order_relaxed) != mark;
 }
 
 size_t lode_purge(void)
@@ -238,12 +269,6 @@ void lodei_purge_thread_launch(void)
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_release);
 }
 
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    syscall(SYS_nanosleep, &t, NULL);
-}
-
 static int nothing_left(void)
 {
     return lodei_slices_dirty() == 0 &&
@@ -289,4 +314,5 @@ void lodei_purge_thread_main(void)
 void lodei_purge_forked(void)
 {
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_relaxed);
+    atomic_store_explicit(&steps_ended, steps_begun, memory_order_relaxed);
 }

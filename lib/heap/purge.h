@@ -16,6 +16,13 @@
 size_t lodei_purge_step(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 
 /*
+ * For sums over all heaps, which a step between two locks would falsify. Wait until no step runs,
+ * some milliseconds at most; then whether one has begun since, or has run all the time.
+ */
+uint32_t lodei_purge_await_idle(void);
+int lodei_purge_stepped_since(uint32_t mark);
+
+/*
  * purge=thread and auto: how to start a thread that runs lodei_purge_thread_main(); set by
  * process.c. Returns 0, or -errno.
  */

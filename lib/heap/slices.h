@@ -19,9 +19,7 @@ struct lodei_taken {
     size_t dirty;  /* so many of them may hold old contents; the others read as zero */
     size_t excess; /* so many dirty slices more are kept now than lodei_slices_trim() would keep */
     size_t clean_count;
-    struct {
-        size_t first, count;
-    } clean[LODEI_CLEAN_RUNS]; /* the pieces that read as zero; the first so many */
+    struct lodei_run clean[LODEI_CLEAN_RUNS]; /* the pieces that read as zero; the first so many */
 };
 
 /*
@@ -74,6 +72,9 @@ int lodei_slices_are_huge(enum lode_kind kind);
  * tells whether dirty slices remain.
  */
 size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
+
+/* In a forked child: what vanished threads were giving back is free. No other thread runs. */
+void lodei_slices_forked(void);
 
 /*
  * Purge dirty slices until used and dirty ones together are no more than a little above the most

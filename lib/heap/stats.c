@@ -11,9 +11,13 @@
 #include "base/bitmap.h"
 #include "heap/heaps.h"
 #include "heap/meta.h"
+#include "heap/purge.h"
 #include "heap/sizeclass.h"
 #include "heap/span.h"
 #include "os/vm.h"
+
+/* How often to sum anew when a purge step came between. */
+#define TRIES_MAX 3
 
 static void add_span(struct lode_stats *s, struct lodei_span *span)
 {
@@ -99,7 +103,7 @@ static void add_process(struct lode_stats *s)
                 untouched++;
         }
     }
-    s->cached_bytes += st->dirty_slices * LODEI_SLICE_BYTES;
+    s->cached_bytes += (st->dirty_slices + st->purging_slices) * LODEI_SLICE_BYTES;
     s->purged_bytes += clean * LODEI_SLICE_BYTES;
     s->untouched_bytes += untouched * LODEI_SLICE_BYTES;
     s->metadata_bytes = st->table_bytes_committed;
@@ -117,23 +121,33 @@ static void add_process(struct lode_stats *s)
     s->foreign_count = atomic_load_explicit(&st->foreign_count, memory_order_relaxed);
 }
 
+static void add_all(struct lode_stats *s)
+{
+    struct lodei_state *st = &lodei_state;
+    lodei_lock_take(&st->registry_lock);
+    for (struct lodei_list *h = st->heaps.next; h != &st->heaps; h = h->next)
+        add_heap(s, lode_container_of(h, struct lode_heap, registry_link));
+    lodei_lock_drop(&st->registry_lock);
+    add_process(s);
+}
+
 int lode_stats_get(struct lode_heap *heap, struct lode_stats *stats)
 {
-    struct lode_stats s = {.size = stats->size};
+    struct lode_stats s;
+    uint32_t mark;
+    int tries = 0;
     if (stats->size < offsetof(struct lode_stats, mapped_bytes))
         return -EINVAL;
     if (lodei_init() != 0)
         return -ENOMEM;
-    if (heap != NULL) {
-        add_heap(&s, heap);
-    } else {
-        struct lodei_state *st = &lodei_state;
-        lodei_lock_take(&st->registry_lock);
-        for (struct lodei_list *h = st->heaps.next; h != &st->heaps; h = h->next)
-            add_heap(&s, lode_container_of(h, struct lode_heap, registry_link));
-        lodei_lock_drop(&st->registry_lock);
-        add_process(&s);
-    }
+    do {
+        s = (struct lode_stats){.size = stats->size};
+        mark = lodei_purge_await_idle();
+        if (heap != NULL)
+            add_heap(&s, heap);
+        else
+            add_all(&s);
+    } while (lodei_purge_stepped_since(mark) && ++tries < TRIES_MAX);
     memcpy(stats, &s, lodei_min(stats->size, sizeof(s)));
     return 0;
 }

@@ -95,6 +95,7 @@
 #define LODEI_OUTBOX_LOG2  6
 #define LODEI_OUTBOX_SLOTS ((size_t)1 << LODEI_OUTBOX_LOG2)
 #define LODEI_TAG_DEPTH    16
+#define LODEI_PURGES_NOTED 8
 #define LODEI_TICK_SKIP    8  /* a clock read costs as much as a short slow path */
 #define LODEI_TICK_MS      64 /* unit of lodei_segment.freed_tick */
 /* The slice table stands this far into the reservation, behind the nil block. */
@@ -273,6 +274,12 @@ struct lodei_thread {
     struct lodei_thread *free_next;
 };
 
+/* Slices that follow each other. */
+struct lodei_run {
+    size_t first;
+    size_t count;
+};
+
 /* All zero until the first allocation. */
 struct lodei_state {
     char *base;
@@ -303,8 +310,9 @@ struct lodei_state {
     size_t dirty_slices;
     size_t hint[2];        /* [dirty]: no segment below it has a free (a dirty) slice */
     size_t purging_slices; /* of the used ones: being given back right now */
-    size_t lent_bytes;     /* behind slice_count: another allocator's */
-    uint32_t moved_edges;  /* bits set in segment->edges: mappings we caused */
+    struct lodei_run purging[LODEI_PURGES_NOTED]; /* those, for a forked child; empty: count 0 */
+    size_t lent_bytes;                            /* behind slice_count: another allocator's */
+    uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */
 
     struct lodei_lock registry_lock;
     struct lodei_list heaps;

@@ -55,6 +55,7 @@ struct lode_stats {
  *
  * @stats   In: stats->size set. Out: filled up to that size.
  * Returns  0; -EINVAL size too small for the header.
+ * Threads  Any. While memory is being given back it waits for that, some milliseconds at most.
  */
 LODE_API LODE_NODISCARD int lode_stats_get(struct lode_heap *heap, struct lode_stats *stats);
 
