@@ -36,6 +36,9 @@
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
 int __cxa_atexit(void (*f)(void *), void *arg, void *dso);
 int __cxa_at_quick_exit(void (*f)(void *), void *dso);
+/* Where a sanitizer is in the process it has to know of our thread: its stack, its ordering. */
+__attribute__((weak)) int __interceptor_pthread_create(pthread_t *, const pthread_attr_t *,
+                                                       void *(*)(void *), void *);
 
 static struct {
     int (*key_create)(pthread_key_t *, void (*)(void *));
@@ -78,7 +81,10 @@ static int find_pthreads(void)
     /* Function pointers by way of memory: ISO C has no cast from void *. */
     *(void **)&pthreads.key_create = lodei_elf_function(PTHREAD_OBJECTS, "pthread_key_create");
     *(void **)&pthreads.setspecific = lodei_elf_function(PTHREAD_OBJECTS, "pthread_setspecific");
-    *(void **)&pthreads.create = lodei_elf_function(PTHREAD_OBJECTS, "pthread_create");
+    if (__interceptor_pthread_create != NULL)
+        pthreads.create = __interceptor_pthread_create;
+    else
+        *(void **)&pthreads.create = lodei_elf_function(PTHREAD_OBJECTS, "pthread_create");
     *(void **)&pthreads.detach = lodei_elf_function(PTHREAD_OBJECTS, "pthread_detach");
     if (pthreads.key_create == NULL || pthreads.setspecific == NULL || pthreads.create == NULL ||
         pthreads.detach == NULL || pthreads.key_create(&pthreads.key, thread_ends) != 0)
