@@ -91,6 +91,7 @@ static struct lodei_theap *real_theap(void)
 
 static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, enum lodei_zero *zero)
 {
+    lodei_fork_check();
     lodei_quiet();
     void *p = th != NULL ? lodei_theap_alloc(th, bytes, align, zero) : NULL;
     if (lode_unlikely(p == NULL))
@@ -106,7 +107,6 @@ static void *alloc_from(struct lodei_theap *th, size_t bytes, size_t align, enum
 void *lodei_malloc_slow(size_t bytes)
 {
     enum lodei_zero zero = LODEI_ZERO_ANY;
-    lodei_fork_check();
     void *p = alloc_from(real_theap(), bytes, 16, &zero);
     lodei_purge_consider(__builtin_return_address(0));
     return p;
@@ -145,6 +145,7 @@ static enum lodei_finding classify_live(const void *p, struct lodei_span **ret_s
 {
     if (lodei_state.base == NULL)
         return LODEI_FOUND_FOREIGN;
+    lodei_fork_check();
     lodei_quiet();
     enum lodei_finding found = lodei_classify(p, ret_span);
     lodei_loud();
@@ -156,7 +157,6 @@ void lodei_free_slow(void *p)
     struct lodei_span *span;
     if (p == NULL)
         return;
-    lodei_fork_check();
     enum lodei_finding found = classify_live(p, &span);
     lodei_quiet();
     switch (found) {

@@ -9,7 +9,8 @@
  * A child made by a raw clone ran no handler. Its first slow path finds lodei_fork_mark wiped
  * and repairs: every lock is freed. What a vanished thread was changing under
  * a lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is
- * lost.
+ * lost. Only the child's own theap is kept, on the guess that it was whole: the one thread left
+ * stands in it.
  */
 #include "heap/fork.h"
 

@@ -247,9 +247,16 @@ void lodei_thread_flush(void)
     lodei_quiet();
     theap_empty(thread->theap);
     size_t rows = thread->parts != NULL ? (size_t)1 << thread->parts_log2 : 0;
-    for (size_t i = 0; i < rows; i++)
-        if (part_is_valid(&thread->parts[i]))
-            theap_empty(thread->parts[i].theap);
+    for (size_t i = 0; i < rows; i++) {
+        struct lodei_part *part = &thread->parts[i];
+        if (part->theap == NULL)
+            continue;
+        /* Another thread may destroy the heap meanwhile: this one is not using it. */
+        lodei_lock_take(&part->heap->lock);
+        if (part_is_valid(part))
+            theap_empty(part->theap);
+        lodei_lock_drop(&part->heap->lock);
+    }
     lodei_loud();
 }
 

@@ -131,7 +131,7 @@ static int may_move(void)
 
 /*
  * lodei_vm_move(); -EEXIST: failed, and [to, +bytes) may be unmapped, or taken by another thread's
- * mapping since. Other failures leave both sides as they were.
+ * mapping since. Other failures leave both sides as they were, where `from` is one mapping.
  *
  * Linux before 6.17 unmaps the target before it looks at the source. What fails earlier (no such
  * flag, a seccomp filter, a signal) is known by its error; for the rest the target is mapped where
@@ -267,13 +267,26 @@ static int finish_by_copying(struct lodei_span *span, char *to, size_t done, int
     return -1;
 }
 
+/* How many of up to `count` slices are one mapping of the kernel, about; 0: not even the first. The
+ * program may have made borders that nobody else knows of (madvise, mlock, mprotect), and one
+ * mremap over several mappings, which Linux has since 6.17, may fail with some of them moved. */
+static size_t one_mapping(size_t first, size_t count)
+{
+    while (count > 0 &&
+           !lodei_vm_is_one_mapping(lodei_slice_start(first), count * LODEI_SLICE_BYTES))
+        count /= 2;
+    return count;
+}
+
 /* The pages of the block over those of `to`, one mapping after the other; 0; 1: some were copied
- * instead and are still there; -1: nothing moved. */
+ * instead and are still there; -1: everything is where it was. */
 static int move_pages(struct lodei_span *span, char *to)
 {
     size_t first = lodei_span_slice(span), target = lodei_slice_of(to), count = span->slices, n;
     for (size_t done = 0; done < count; done += n) {
-        n = lodei_slices_piece(first + done, count - done);
+        n = one_mapping(first + done, lodei_slices_piece(first + done, count - done));
+        if (n == 0)
+            return finish_by_copying(span, to, done, -EFAULT);
         size_t at = done * LODEI_SLICE_BYTES;
         int r = move(lodei_slice_start(first) + at, to + at, n * LODEI_SLICE_BYTES);
         if (r != 0)

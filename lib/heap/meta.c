@@ -56,14 +56,16 @@ static size_t lay_out(size_t bytes)
     s->reserved_bytes = bytes;
     s->slice_count = bytes / LODEI_SLICE_BYTES;
     s->segment_count = (bytes + LODEI_SEGMENT_BYTES - 1) / LODEI_SEGMENT_BYTES;
-    size_t at = lodei_round_up(LODEI_TABLE_OFFSET + s->slice_count * sizeof(void *), 65536);
+    /* Tables are filled by whole segments, though the last one may be cut short. */
+    size_t rows = s->segment_count * LODEI_SEGMENT_SLICES;
+    size_t at = lodei_round_up(LODEI_TABLE_OFFSET + rows * sizeof(void *), 65536);
     s->segments = (struct lodei_segment *)(void *)(s->base + at);
     at = lodei_round_up(at + s->segment_count * sizeof(struct lodei_segment), 65536);
     s->meta_start = s->meta_next = s->meta_committed = s->base + at;
     at += lodei_round_down(lodei_min(ARENA_MAX, lodei_max(ARENA_MIN, bytes / 64)), 65536);
     s->meta_end = s->base + at;
     s->spans = s->base + at;
-    at = lodei_round_up(at + s->slice_count * LODEI_SPAN_STRIDE, LODEI_SLICE_BYTES);
+    at = lodei_round_up(at + rows * LODEI_SPAN_STRIDE, LODEI_SLICE_BYTES);
     s->head_slices = at / LODEI_SLICE_BYTES;
     return at;
 }

@@ -6,6 +6,11 @@
  * pthread functions live in libc since glibc 2.34 and in libpthread before, where a program without
  * threads does not load it: they are looked up by name, and again at each new thread until found.
  *
+ * fork() runs our handlers before it takes the lock of stdio's list of files, while a thread that
+ * holds a file may be waiting for us and one that holds the list for that file (fflush(NULL)): so
+ * that lock, which is recursive, is taken ahead of ours. The lock of glibc's NSS database, since
+ * 2.34, comes in the same place and cannot be reached.
+ *
  * The exit handler is registered without an owning object, before main and before the loader's own
  * handler, so it runs last, after every destructor of the program.
  */
@@ -49,6 +54,13 @@ static struct {
     _Atomic int ready;
 } pthreads;
 
+/* stdio's list of files; all or none. */
+static struct {
+    void (*lock)(void);
+    void (*unlock)(void);
+    void (*reset)(void);
+} files;
+
 static struct {
     uintptr_t start, end;
 } libc_ranges[5];
@@ -68,6 +80,35 @@ static void find_libc(void)
                                         "liblode-heap"};
     for (size_t i = 0; i < 5; i++)
         lodei_elf_range(names[i], &libc_ranges[i].start, &libc_ranges[i].end);
+}
+
+static void find_files(void)
+{
+    *(void **)&files.unlock = lodei_elf_function("libc.so.", "_IO_list_unlock");
+    *(void **)&files.reset = lodei_elf_function("libc.so.", "_IO_list_resetlock");
+    if (files.unlock != NULL && files.reset != NULL)
+        *(void **)&files.lock = lodei_elf_function("libc.so.", "_IO_list_lock");
+}
+
+static void before_fork(void)
+{
+    if (files.lock != NULL)
+        files.lock();
+    lodei_fork_prepare();
+}
+
+static void after_fork_in_parent(void)
+{
+    lodei_fork_parent();
+    if (files.lock != NULL)
+        files.unlock();
+}
+
+static void after_fork_in_child(void)
+{
+    if (files.lock != NULL)
+        files.reset();
+    lodei_fork_child();
 }
 
 static void thread_ends(void *arg)
@@ -163,7 +204,8 @@ __attribute__((constructor(101))) static void process_start(int argc, char **arg
     if (lodei_init() != 0)
         return;
     lodei_lock_orphaned = lodei_fork_orphaned;
-    __register_atfork(lodei_fork_prepare, lodei_fork_parent, lodei_fork_child, NULL);
+    find_files();
+    __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
     __cxa_atexit(at_exit, NULL, NULL);
     __cxa_at_quick_exit(at_exit, NULL);
     find_libc();

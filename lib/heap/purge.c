@@ -9,8 +9,9 @@
  *   off     only lode_purge() and malloc_trim() do
  *
  * The purge thread polls while anything is due and sleeps on a futex otherwise; a slow path that
- * finds it asleep wakes it. When nothing is due for LINGER_MS it ends, so that a process whose own
- * threads have all ended ends too, and is started again once RESTART_SLICES are due. No lock is
+ * finds it asleep wakes it. When nothing is due for LINGER_MS, or what is due is locked in memory,
+ * it ends, so that a process whose own threads have all ended ends too, and is started again once
+ * RESTART_SLICES are due. No lock is
  * held during madvise(). Theap storage is type-stable, so a step works on a snapshot of theaps: one
  * destroyed meanwhile has empty lists.
  */
@@ -269,20 +270,26 @@ void lodei_purge_thread_launch(void)
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_NONE, memory_order_release);
 }
 
+static uint32_t purge_failures(void)
+{
+    return atomic_load_explicit(&lodei_state.purge_failures, memory_order_relaxed);
+}
+
 static int nothing_left(void)
 {
     return lodei_slices_dirty() == 0 &&
            atomic_load_explicit(&lodei_state.queued_spans, memory_order_relaxed) == 0;
 }
 
-/* 0 when nobody came for LINGER_MS: the thread is to end, and counts as ended already. */
-static int sleep_until_woken(void)
+/* 0 when nobody came for LINGER_MS: the thread is to end, and counts as ended already. `stuck`:
+ * what is left cannot be given back. */
+static int sleep_until_woken(int stuck)
 {
     struct timespec linger = {.tv_sec = LINGER_MS / 1000, .tv_nsec = LINGER_MS % 1000 * 1000000};
     /* seq_cst: the state is set before it is looked once more whether anything is left; whoever
      * frees first makes it left and then looks at the state */
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_SLEEPS, memory_order_seq_cst);
-    if (!nothing_left())
+    if (!stuck && !nothing_left())
         lodei_purge_wake_slow();
     while (atomic_load_explicit(&lodei_purge_thread_state, memory_order_acquire) ==
            LODEI_THREAD_SLEEPS) {
@@ -304,9 +311,11 @@ void lodei_purge_thread_main(void)
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_RUNS, memory_order_release);
     for (;;) {
         int left = 0;
+        uint32_t failures = purge_failures();
         sleep_ms(STEP_MS);
-        lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
-        if (!left && nothing_left() && !sleep_until_woken())
+        size_t done = lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
+        int stuck = done == 0 && purge_failures() != failures;
+        if ((stuck || (!left && nothing_left())) && !sleep_until_woken(stuck))
             return;
     }
 }

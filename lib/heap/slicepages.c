@@ -110,8 +110,10 @@ void lodei_segment_opens(size_t index)
 
 void lodei_slices_forget_moves(size_t first, size_t count)
 {
-    for (size_t i = first; i < first + count; i++)
-        set_edge(i, 0);
+    for (size_t n; count > 0; first += n, count -= n) {
+        n = lodei_segment_part(first, count);
+        renewed(lodei_segment_at(first / LODEI_SEGMENT_SLICES), first, n);
+    }
 }
 
 void lodei_slices_split(size_t first, size_t count)
@@ -164,9 +166,11 @@ void lodei_slices_free_moved(size_t first, size_t count)
 }
 
 /* The next run of dirty slices of `seg` from `at` that are old enough; its length, 0 when none. */
-static size_t old_run(struct lodei_segment *seg, size_t *at, uint64_t now_tick, uint64_t age_ticks)
+static size_t old_run(struct lodei_segment *seg, size_t *at, uint64_t age_ticks)
 {
     size_t i = *at, n = 0;
+    /* Read with the lock held: nothing was freed later. */
+    uint64_t now_tick = lodei_clock_ms() / LODEI_TICK_MS;
     while ((i = lodei_bitmap_next(seg->dirty, LODEI_SEGMENT_SLICES, i, 1)) < LODEI_SEGMENT_SLICES) {
         int moved = lodei_bitmap_get(seg->moved, i);
         for (n = 0; i + n < LODEI_SEGMENT_SLICES && n < PURGE_SLICES &&
@@ -232,8 +236,10 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
         return 0;
     }
     lodei_slices_put_locked(first, count, r != 0);
-    if (r != 0)
+    if (r != 0) {
+        atomic_fetch_add_explicit(&s->purge_failures, 1, memory_order_relaxed);
         return 0;
+    }
     atomic_fetch_add_explicit(&s->purge_calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->purge_bytes, bytes, memory_order_relaxed);
     return bytes;
@@ -243,7 +249,6 @@ size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left)
 {
     struct lodei_state *s = &lodei_state;
     uint64_t start_us = lodei_clock_us();
-    uint64_t now = lodei_clock_ms() / LODEI_TICK_MS;
     uint64_t age = (age_ms + LODEI_TICK_MS - 1) / LODEI_TICK_MS;
     size_t done = 0;
     int spent = 0;
@@ -251,7 +256,7 @@ size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left)
     for (size_t i = s->hint[1]; i < s->segments_opened && s->dirty_slices > 0 && !spent; i++) {
         struct lodei_segment *seg = lodei_segment_at(i);
         size_t n, at = 0;
-        while (!spent && seg->dirty_count > 0 && (n = old_run(seg, &at, now, age)) > 0) {
+        while (!spent && seg->dirty_count > 0 && (n = old_run(seg, &at, age)) > 0) {
             done += purge_run(seg, at, n);
             at += n;
             spent = lodei_clock_us() - start_us >= budget_us;

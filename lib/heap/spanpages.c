@@ -191,6 +191,8 @@ static size_t purge_marked(struct lodei_span *span, const uint64_t *marked)
          */
         if (lodei_vm_purge(lodei_span_start(span) + (from << lodei_page_log2), bytes) == 0)
             done += bytes;
+        else
+            atomic_fetch_add_explicit(&lodei_state.purge_failures, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&lodei_state.purge_calls, 1, memory_order_relaxed);
         from = end;
     }

@@ -322,6 +322,7 @@ struct lodei_state {
     _Atomic uint32_t queued_spans; /* on some theap's purgeable list */
     _Atomic uint64_t purge_calls;
     _Atomic uint64_t purge_bytes;
+    _Atomic uint32_t purge_failures; /* refused by the kernel: locked in memory */
     _Atomic uint64_t misuse_count;
     _Atomic uint64_t foreign_count;
 };

@@ -112,6 +112,15 @@ int lodei_vm_move(void *from, void *to, size_t bytes)
     return failed(r) ? (int)r : 0;
 }
 
+int lodei_vm_is_one_mapping(void *addr, size_t bytes)
+{
+    /* Growing in place: the kernel looks at borders before anything else. */
+    long r = sys(SYS_mremap, addr, bytes, (long)(bytes + lodei_page_bytes), 0, 0, 0);
+    if (!failed(r)) /* nothing was mapped behind it: back */
+        sys(SYS_mremap, addr, bytes + lodei_page_bytes, (long)bytes, 0, 0, 0);
+    return r != -EFAULT;
+}
+
 int lodei_vm_advise_huge(void *addr, size_t bytes, int wanted)
 {
     return (int)sys(SYS_madvise, addr, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0, 0, 0);

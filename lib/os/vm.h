@@ -28,8 +28,11 @@ int lodei_vm_purge(void *addr, size_t bytes);
 int lodei_vm_renew(void *addr, size_t bytes);
 /* Move the pages of [from, +bytes) over [to, +bytes); `from` reads as zero afterwards. -EINVAL: the
  * kernel cannot (before 5.7), nothing changed. -EFAULT: there is a border between two mappings in
- * `from`. `to` may be unmapped after a failure (before 6.17). */
+ * `from` (before 6.17; later kernels move over it, and may fail half-way). `to` may be unmapped
+ * after a failure (before 6.17). */
 int lodei_vm_move(void *from, void *to, size_t bytes);
+/* 1 when [addr, +bytes), which is mapped, is part of one mapping of the kernel. */
+int lodei_vm_is_one_mapping(void *addr, size_t bytes);
 /* Huge pages where they fit, or none even where the system would give them. */
 int lodei_vm_advise_huge(void *addr, size_t bytes, int wanted);
 /* As renew, but only where nothing is mapped: -EEXIST otherwise. */

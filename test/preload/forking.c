@@ -5,6 +5,8 @@
  *   fork    fork() while four threads allocate
  *   raw     the clone system call itself, which runs no handlers, while four threads allocate
  *   vfork   children that only exec, while four threads allocate
+ *   stdio   fork() while one thread flushes all files and three read lines, which allocate while
+ *           they hold a file: fork() wants stdio's list of files, and our locks
  *
  * Each child allocates, frees, also what its parent had allocated, and exits; an alarm ends a child
  * that hangs. Prints "children COUNT" and exits 0 when every child did well.
@@ -57,6 +59,36 @@ static void *worker(void *arg)
     return NULL;
 }
 
+static void *reader(void *arg)
+{
+    FILE *file = tmpfile();
+    char *line = NULL;
+    size_t room = 0;
+
+    if (!file)
+        _exit(4);
+    for (int i = 0; i < 8 * 20000; i++)
+        putc(i % 20000 == 19999 ? '\n' : 'x', file);
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        rewind(file);
+        while (getdelim(&line, &room, '\n', file) > 0) {
+            free(line);
+            line = NULL;
+            room = 0;
+        }
+    }
+    free(line);
+    fclose(file);
+    return arg;
+}
+
+static void *flusher(void *arg)
+{
+    while (!atomic_load_explicit(&stop, memory_order_relaxed))
+        fflush(NULL);
+    return arg;
+}
+
 /* What a child does before it exits: its own blocks, and those that it inherited. */
 static void child_body(unsigned seed, void *inherited)
 {
@@ -80,6 +112,9 @@ static void child_body(unsigned seed, void *inherited)
     for (int i = 0; i < SHARED; i++)
         free(atomic_exchange_explicit(&shared[i], NULL, memory_order_acq_rel));
     churn(&rng, 200);
+    FILE *file = fopen("/dev/null", "w");
+    if (!file || fclose(file) != 0)
+        _exit(7);
     _exit(0);
 }
 
@@ -135,12 +170,17 @@ int main(int argc, char **argv)
     pthread_t threads[THREADS];
 
     if (count <= 0) {
-        fprintf(stderr, "usage: forking fork|raw|vfork COUNT\n");
+        fprintf(stderr, "usage: forking fork|raw|vfork|stdio COUNT\n");
         return 2;
     }
-    for (int i = 0; i < THREADS; i++)
-        if (pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)(i + 1)) != 0)
+    for (int i = 0; i < THREADS; i++) {
+        void *(*body)(void *) = worker;
+
+        if (strcmp(argv[1], "stdio") == 0)
+            body = i == 0 ? flusher : reader;
+        if (pthread_create(&threads[i], NULL, body, (void *)(uintptr_t)(i + 1)) != 0)
             return 3;
+    }
     for (int i = 0; i < count && !bad; i++) {
         if (start_child(argv[1], (unsigned)i) < 0)
             bad = 1;

@@ -5,6 +5,8 @@
  *
  *   plain   every kind of allocation once or more, with a thread, a trim and large blocks
  *   maps    the same after vm.max_map_count was used up, and once more after it was released
+ *   borders a block of which parts were advised grows while mappings are short
+ *   full    all the memory there is, in blocks of 60,000 bytes that keep their contents
  *   need N  allocate and fill N MiB in mixed blocks; a refusal is a failure
  *
  * A getppid system call marks the start of main for whoever watches. Only write(2) is used to
@@ -128,6 +130,78 @@ static int maps(void)
     return 0;
 }
 
+enum { GROWN = 16 * MIB, MAPS = 140000 };
+
+/* All but `spare` of the mappings there may be. */
+static char *use_up_maps(int spare)
+{
+    int n = 0;
+    char *pages = mmap(NULL, (size_t)MAPS * 8192, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (pages == MAP_FAILED)
+        _exit(77);
+    while (n < MAPS && mprotect(pages + (size_t)n * 8192, 4096, PROT_READ) == 0)
+        n++;
+    if (n == MAPS)
+        _exit(77);
+    while (spare-- > 0)
+        mprotect(pages + (size_t)--n * 8192, 4096, PROT_NONE);
+    return pages;
+}
+
+static int borders(void)
+{
+    for (int spare = 0; spare < 12; spare++) {
+        unsigned char *block = malloc(GROWN), *behind = malloc(GROWN), *grown;
+
+        if (!block || !behind)
+            die("refused");
+        for (size_t at = 0; at < GROWN; at += 4096)
+            memcpy(block + at, &at, sizeof at);
+        for (size_t at = 2 * MIB; at < GROWN; at += 2 * MIB)
+            madvise(block + at, MIB, MADV_DONTDUMP);
+        char *pages = use_up_maps(spare);
+        grown = realloc(block, 4 * GROWN);
+        munmap(pages, (size_t)MAPS * 8192);
+        if (!grown)
+            grown = block;
+        for (size_t at = 0; at < GROWN; at += 4096)
+            if (memcmp(grown + at, &at, sizeof at) != 0)
+                die("contents lost");
+        free(grown);
+        free(behind);
+    }
+    return 0;
+}
+
+static int full(void)
+{
+    enum { BLOCKS = 16384, BYTES = 60000 };
+    static unsigned char *p[BLOCKS];
+
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            if (p[i] || !(p[i] = malloc(BYTES)))
+                continue;
+            memset(p[i], i % 251, 4096);
+            if (i % 4 != 3)
+                continue;
+            free(p[i - 3]); /* there is always something to reuse at the lowest addresses */
+            p[i - 3] = NULL;
+        }
+        for (int i = 0; i < BLOCKS; i++) {
+            if (p[i] && (p[i][0] != i % 251 || memcmp(p[i], p[i] + 1, 4095) != 0))
+                die("contents lost");
+            if (i % 3 != round % 3)
+                continue;
+            free(p[i]);
+            p[i] = NULL;
+        }
+    }
+    return 0;
+}
+
 static int need(size_t bytes)
 {
     size_t had = 0;
@@ -151,6 +225,10 @@ int main(int argc, char **argv)
         return plain();
     if (argc == 2 && strcmp(argv[1], "maps") == 0)
         return maps();
+    if (argc == 2 && strcmp(argv[1], "full") == 0)
+        return full();
+    if (argc == 2 && strcmp(argv[1], "borders") == 0)
+        return borders();
     if (argc == 3 && strcmp(argv[1], "need") == 0)
         return need((size_t)atoi(argv[2]) * MIB);
     die("starved: bad arguments");

@@ -157,6 +157,9 @@ void stress_mode_heaps(struct stress_thread *thread)
             pthread_rwlock_unlock(&slot->use);
             continue;
         }
+        /* Also while another thread destroys a heap that this one has used. */
+        if (stress_below(&thread->rng, 400) == 0)
+            stress_heap_api.purge();
         pthread_rwlock_rdlock(&slot->use);
         if (slot->heap)
             slot_use(slot, &thread->rng);

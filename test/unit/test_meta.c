@@ -22,8 +22,9 @@ TestSuite(meta, .init = start);
 Test(meta, layout)
 {
     struct lodei_state *s = &lodei_state;
-    char *table_end = (char *)(s->slice_table + s->slice_count);
-    char *spans_end = s->spans + s->slice_count * LODEI_SPAN_STRIDE;
+    size_t rows = s->segment_count * LODEI_SEGMENT_SLICES;
+    char *table_end = (char *)(s->slice_table + rows);
+    char *spans_end = s->spans + rows * LODEI_SPAN_STRIDE;
     cr_assert_eq((uintptr_t)s->base % LODEI_SLICE_BYTES, 0);
     cr_assert_leq(table_end, (char *)s->segments);
     cr_assert_leq((char *)(s->segments + s->segment_count), s->meta_start);
