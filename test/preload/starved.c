@@ -190,6 +190,7 @@ static int full(void)
             free(p[i - 3]); /* there is always something to reuse at the lowest addresses */
             p[i - 3] = NULL;
         }
+        round_of_blocks();
         for (int i = 0; i < BLOCKS; i++) {
             if (p[i] && (p[i][0] != i % 251 || memcmp(p[i], p[i] + 1, 4095) != 0))
                 die("contents lost");
