@@ -95,7 +95,9 @@ LODE_INLINE int route_stats(struct lode_stats *stats)
         stats->reserved_bytes = ours.reserved_bytes;
         stats->lent_bytes = ours.lent_bytes;
     }
-    stats->mapped_bytes = commit;
+    /* mimalloc 2.0.9 counts what it takes back of lent memory, but not what it commits there: its
+     * figure may be too small, and below zero. */
+    stats->mapped_bytes = commit > PTRDIFF_MAX || commit < rss ? rss : commit;
     stats->in_use_bytes = rss;
     return 0;
 }

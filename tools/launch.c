@@ -20,7 +20,9 @@
 
 volatile sig_atomic_t lodei_launch_interrupted;
 
-static const int caught[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+/* SIGPIPE: whoever reads our output may go before the end, which is no reason to stay unfinished.
+ */
+static const int caught[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE};
 
 #define CAUGHT_COUNT (sizeof(caught) / sizeof(caught[0]))
 
@@ -31,7 +33,8 @@ static void on_signal(int number)
 {
     int saved = errno;
 
-    lodei_launch_interrupted = number;
+    if (number != SIGPIPE)
+        lodei_launch_interrupted = number;
     if (running_pid > 0 && (number == SIGTERM || number == SIGHUP))
         kill(running_pid, number);
     errno = saved;

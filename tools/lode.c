@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "verbs.h"
 #include "xalloc.h"
@@ -81,6 +82,17 @@ static char *help_filter(int key, const char *text, void *input)
     return list;
 }
 
+/* Runs after every verb and --help: output that did not get where it was meant to is a failure, but
+ * a reader who has seen enough is not worth a word. */
+static void check_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    if (errno != EPIPE)
+        warn("standard output");
+    _exit(LODEI_EXIT_BAD_INPUT);
+}
+
 int main(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -92,6 +104,7 @@ int main(int argc, char **argv)
     };
     struct choice choice = {0};
 
+    atexit(check_output);
     argp_err_exit_status = LODEI_EXIT_BAD_INPUT;
     if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice) != 0)
         return LODEI_EXIT_BAD_INPUT;

@@ -155,7 +155,7 @@ void lodei_summary_heap(const struct lodei_terminal *terminal,
     } else {
         fprintf(terminal->out,
                 "no heap figures of the command: it ended without its exit handlers, "
-                "or the library was not in it\n");
+                "goes on in the background, or the library was not in it\n");
     }
     if (largest.found > 0 && largest.pid != first.pid) {
         print_figures(terminal, &largest);
@@ -173,7 +173,7 @@ void lodei_summary_leaks(const struct lodei_terminal *terminal,
 
     if (count == 0 || paths[0].pid != own)
         fprintf(terminal->out, "no leak report of the command: it ended without its exit handlers, "
-                               "or the library was not in it\n");
+                               "goes on in the background, or the library was not in it\n");
     for (size_t i = 0; i < count; i++) {
         struct lodei_leakfile file;
 

@@ -202,8 +202,11 @@ size_t lode_usable_size(const void *p)
     if (p == NULL)
         return 0;
     enum lodei_finding found = classify_live(p, &span);
-    if (found == LODEI_FOUND_BLOCK || found == LODEI_FOUND_LARGE)
+    if (found == LODEI_FOUND_BLOCK || found == LODEI_FOUND_LARGE) {
+        if (lodei_on_valgrind)
+            lodei_valgrind_usable_asked((void *)(uintptr_t)p);
         return span_usable(span, found);
+    }
     if (found == LODEI_FOUND_FOREIGN && is_outside(p) && lodei_foreign.usable != NULL &&
         lodei_foreign.usable(p, &bytes))
         return bytes;
@@ -234,7 +237,8 @@ static void *move_block(struct lodei_span *span, enum lodei_finding found, void 
     void *to = alloc_from(th, bytes, 16, &zero);
     if (to == NULL)
         return NULL;
-    memcpy(to, p, lodei_min(span_usable(span, found), bytes));
+    size_t have = lodei_on_valgrind ? lodei_valgrind_announced(p) : span_usable(span, found);
+    memcpy(to, p, lodei_min(have, bytes));
     lodei_free_slow(p);
     return to;
 }
@@ -257,9 +261,9 @@ static void *resize_large(struct lodei_span *span, void *p, size_t bytes)
         return move_or_keep(span, LODEI_FOUND_LARGE, p, bytes);
     /* The record of the old address must be gone before anyone can be given that address again. */
     struct lodei_thread *tracing = trace_enter();
+    size_t old_bytes = lodei_on_valgrind ? lodei_valgrind_announced(p) : span->large_bytes;
     if (tracing != NULL)
         lodei_state.tracer->on_free(p);
-    size_t old_bytes = span->large_bytes;
     lodei_quiet();
     void *to = lodei_large_resize(span, p, bytes);
     lodei_loud();

@@ -36,6 +36,10 @@
 #define RECYCLE_MIN_SLICES 4
 /* A block gets pages of so many runs at most; what is still missing is faulted in. */
 #define RECYCLE_RUNS 64
+/* From here on calloc has the kernel drop old pages instead of writing zeros: what is never touched
+ * then costs nothing. glibc maps such blocks afresh, too; below, writing is faster than faulting.
+ */
+#define UNWRITTEN_MIN_BYTES ((size_t)32 << 20)
 /* Each edge is one more mapping; the kernel's default limit is 65,530 a process. */
 #define MOVED_MAX 4096
 /* After so many failures that may have left a hole, no page is moved any more. */
@@ -216,6 +220,15 @@ static void set_size(struct lodei_span *span, size_t bytes, size_t slices)
     lodei_lock_drop(&heap->lock);
 }
 
+/* Make [at, +bytes) of a block of `block_bytes` read as zero; `at` is a slice's start. */
+static void clear(char *at, size_t bytes, size_t block_bytes)
+{
+    size_t pages_bytes = lodei_round_down(bytes, lodei_page_bytes);
+    if (block_bytes < UNWRITTEN_MIN_BYTES || lodei_vm_purge(at, pages_bytes) != 0)
+        pages_bytes = 0;
+    memset(at + pages_bytes, 0, bytes - pages_bytes);
+}
+
 /* Clear what lies between the clean slices of the first `bytes` of a new block. */
 static void clear_dirty(char *p, size_t bytes, const struct lodei_taken *taken)
 {
@@ -224,11 +237,11 @@ static void clear_dirty(char *p, size_t bytes, const struct lodei_taken *taken)
     for (size_t i = 0; i < taken->clean_count && at < end; i++) {
         char *clean = lodei_slice_start(taken->clean[i].first);
         if (clean > at)
-            memset(at, 0, lodei_min((size_t)(clean - at), (size_t)(end - at)));
+            clear(at, lodei_min((size_t)(clean - at), (size_t)(end - at)), bytes);
         at = clean + taken->clean[i].count * LODEI_SLICE_BYTES;
     }
     if (at < end)
-        memset(at, 0, (size_t)(end - at));
+        clear(at, (size_t)(end - at), bytes);
 }
 
 void *lodei_large_alloc(struct lode_heap *heap, size_t bytes, size_t align, enum lodei_zero *zero)

@@ -20,6 +20,15 @@ static int write_figure(int fd, const char *name, uint64_t value)
     return lodei_line_write(&line, fd);
 }
 
+static void warn_unwritten(const char *path)
+{
+    struct lodei_line line = {0};
+    lodei_line_str(&line, "lode: cannot write stats_file '");
+    lodei_line_str(&line, path);
+    lodei_line_str(&line, "'");
+    lodei_line_write(&line, STDERR_FILENO);
+}
+
 void lodei_statsfile_at_exit(void)
 {
     if (lodei_conf.stats_file[0] == '\0')
@@ -42,6 +51,6 @@ void lodei_statsfile_at_exit(void)
     if (fd >= 0)
         close(fd);
     if (failed)
-        lodei_warn("cannot write stats_file");
+        warn_unwritten(path);
     errno = saved;
 }

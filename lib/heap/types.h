@@ -311,8 +311,10 @@ struct lodei_state {
     size_t hint[2];        /* [dirty]: no segment below it has a free (a dirty) slice */
     size_t purging_slices; /* of the used ones: being given back right now */
     struct lodei_run purging[LODEI_PURGES_NOTED]; /* those, for a forked child; empty: count 0 */
-    size_t lent_bytes;                            /* behind slice_count: another allocator's */
-    uint32_t moved_edges; /* bits set in segment->edges: mappings we caused */
+    size_t trimmed_slices; /* by lodei_slices_trim(), since keep_doubled was last raised */
+    uint32_t keep_doubled; /* how often what trimming keeps was doubled */
+    size_t lent_bytes;     /* behind slice_count: another allocator's */
+    uint32_t moved_edges;  /* bits set in segment->edges: mappings we caused */
 
     struct lodei_lock registry_lock;
     struct lodei_list heaps;

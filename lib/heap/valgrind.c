@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The client requests; valgrind_none.c stands in where valgrind's headers are not installed. A
- * block is announced with its usable bytes: programs may use them all. */
+ * block is announced with the bytes asked for, and has the rest of its usable bytes from the moment
+ * the program asks how many they are. */
 #include "heap/valgrind.h"
 
 #include <valgrind/memcheck.h>
@@ -20,8 +21,7 @@ static size_t usable(const void *block)
 
 static void on_alloc(void *block, size_t bytes)
 {
-    (void)bytes;
-    VALGRIND_MALLOCLIKE_BLOCK(block, usable(block), 0, 0);
+    VALGRIND_MALLOCLIKE_BLOCK(block, bytes, 0, 0);
 }
 
 static void on_free(void *block)
@@ -29,10 +29,23 @@ static void on_free(void *block)
     VALGRIND_FREELIKE_BLOCK(block, 0);
 }
 
+size_t lodei_valgrind_announced(const void *block)
+{
+    lodei_quiet();
+    /* Where memcheck allows no access any more. */
+    uintptr_t end = VALGRIND_CHECK_MEM_IS_ADDRESSABLE(block, usable(block));
+    lodei_loud();
+    return end != 0 ? end - (uintptr_t)block : usable(block);
+}
+
 static void on_resize(void *block, size_t bytes)
 {
-    (void)block;
-    (void)bytes;
+    VALGRIND_RESIZEINPLACE_BLOCK(block, lodei_valgrind_announced(block), bytes, 0);
+}
+
+void lodei_valgrind_usable_asked(void *block)
+{
+    on_resize(block, usable(block));
 }
 
 static void nothing(void)

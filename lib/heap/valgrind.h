@@ -24,6 +24,10 @@ void lodei_valgrind_start(void);
 void lodei_valgrind_hide(void *start, size_t bytes);
 /* All blocks of the heap are gone at once. */
 void lodei_valgrind_destroyed(struct lode_heap *heap);
+/* The bytes of a live block that the program may use, as far as it knows. */
+size_t lodei_valgrind_announced(const void *block);
+/* The program knows the usable bytes of this block now, and may use them. */
+void lodei_valgrind_usable_asked(void *block);
 /* A realloc kept `bytes` of contents at `p`. */
 void lodei_valgrind_kept(void *p, size_t bytes);
 void lodei_valgrind_silence(int on);

@@ -19,6 +19,17 @@ void lodei_valgrind_destroyed(struct lode_heap *heap)
     (void)heap;
 }
 
+size_t lodei_valgrind_announced(const void *block)
+{
+    (void)block;
+    return 0;
+}
+
+void lodei_valgrind_usable_asked(void *block)
+{
+    (void)block;
+}
+
 void lodei_valgrind_kept(void *p, size_t bytes)
 {
     (void)p;

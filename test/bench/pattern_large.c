@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Patterns whose cost is memory rather than bookkeeping: realloc of large blocks, growing vectors,
- * calloc from 64 B to 4 MiB. Pages are touched, as a program that asked for them would.
+ * Patterns whose cost is memory rather than bookkeeping: realloc of large blocks, random lifetimes
+ * of chunks of 64-465 KB, growing vectors, calloc from 64 B to 4 MiB. Pages are touched, as a
+ * program that asked for them would.
  */
 #include "lode_bench.h"
 
@@ -14,6 +15,7 @@ enum {
     ELEMENT_BYTES = 64, /* one cache line, so pushing an element touches each line once */
     FIRST_CAPACITY = 4,
     ZEROED = 8,
+    CHUNKS = 400,
 };
 
 static size_t page_bytes;
@@ -82,6 +84,34 @@ static void stop_realloc(const struct bench_pattern *pattern)
     (void)pattern;
     for (unsigned i = 0; i < BLOCKS; i++)
         bench_free(large_blocks[i]);
+}
+
+/* Random lifetimes of 400 live blocks of 64-465 KB, each written in full: an op is one free and one
+ * malloc. */
+
+static unsigned char *chunks[CHUNKS];
+static uint64_t chunk_random;
+
+static void run_chunks(const struct bench_pattern *pattern, uint64_t ops)
+{
+    (void)pattern;
+    chunk_random = 88172645463325252u;
+    for (uint64_t n = 0; n < ops; n++) {
+        uint64_t draw = bench_random(&chunk_random);
+        unsigned i = (unsigned)(draw % CHUNKS);
+        size_t bytes = 65537 + (draw >> 24) % 400000;
+
+        free(chunks[i]);
+        chunks[i] = bench_alloc(bytes);
+        memset(chunks[i], (int)n, bytes);
+    }
+}
+
+static void stop_chunks(const struct bench_pattern *pattern)
+{
+    (void)pattern;
+    for (unsigned i = 0; i < CHUNKS; i++)
+        free(chunks[i]);
 }
 
 /* Vectors that grow by pushing elements; eight live, so growth in place is not always possible. An
@@ -233,6 +263,13 @@ const struct bench_pattern bench_large_patterns[] = {
         .start = start_realloc,
         .run = run_realloc,
         .stop = stop_realloc,
+    },
+    {
+        .name = "random-chunks",
+        .what = "400 live blocks of 64-465 KB, written; op: free + malloc",
+        .ops = 20000,
+        .run = run_chunks,
+        .stop = stop_chunks,
     },
     VECTOR("realloc-2x", "realloc, doubling", run_vector_realloc_2),
     VECTOR("realloc-1.5x", "realloc, half more", run_vector_realloc_15),

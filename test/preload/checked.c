@@ -3,8 +3,9 @@
  * One memory fault, or none, for valgrind to find. Through malloc's names it runs under a preloaded
  * library, whose blocks valgrind is told of too.
  *
- *     checked FAULT       none freed large beyond unset lost
+ *     checked FAULT       none freed large beyond little shrunk unset lost
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,13 @@ static void none(void)
             abort();
     }
     free(large);
+    /* Usable bytes may be used once they are asked for, and until the next realloc. */
+    char *odd = malloc(100);
+    memset(odd, 1, malloc_usable_size(odd));
+    odd = realloc(odd, 105);
+    if (odd[99] != 1)
+        abort();
+    free(odd);
 }
 
 int main(int argc, char **argv)
@@ -57,6 +65,15 @@ int main(int argc, char **argv)
         large = NULL;
     } else if (strcmp(fault, "beyond") == 0) {
         volatile size_t behind = 112;
+        sink = p[behind];
+    } else if (strcmp(fault, "little") == 0) {
+        volatile size_t behind = 101; /* within the block's class */
+        char *odd = filled(101);
+        sink = odd[behind];
+        free(odd);
+    } else if (strcmp(fault, "shrunk") == 0) {
+        p = realloc(p, 107);
+        volatile size_t behind = 107;
         sink = p[behind];
     } else if (strcmp(fault, "unset") == 0) {
         char *unset = malloc(64);

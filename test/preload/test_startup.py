@@ -128,7 +128,7 @@ class Startup(tap.Suite):
         for options in OPTIONS_FINE:
             self.add(f"options in order: '{options}'", self.options_fine, options)
         self.add("stats_file on a full disk", self.full_disk, "stats_file=/dev/full",
-                 "lode: cannot write stats_file\n")
+                 "lode: cannot write stats_file '/dev/full'\n")
         self.add("leaks_file on a full disk", self.full_disk, "leaks=exact,leaks_file=/dev/full",
                  "lode: leaks: could not write all of '/dev/full'\n")
         self.add("an option behind a faulty one counts", self.options_after_fault)

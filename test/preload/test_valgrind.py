@@ -30,9 +30,13 @@ def main():
     suite.add("a read of a freed block", suite.check, "freed", "Invalid read of size 1",
               "50 bytes inside a block of size 112 free'd")
     suite.add("a read of a freed large block", suite.check, "large", "Invalid read of size 1",
-              "5,000 bytes inside a block of size 303,104 free'd")
+              "5,000 bytes inside a block of size 300,000 free'd")
     suite.add("a read beyond a block", suite.check, "beyond", "Invalid read of size 1",
               "0 bytes after a block of size 112 alloc'd")
+    suite.add("a read beyond what was asked for", suite.check, "little", "Invalid read of size 1",
+              "0 bytes after a block of size 101 alloc'd")
+    suite.add("a read beyond what realloc was asked for", suite.check, "shrunk",
+              "Invalid read of size 1", "0 bytes after a block of size 107 alloc'd")
     suite.add("a value never set", suite.check, "unset",
               "Conditional jump or move depends on uninitialised value")
     suite.add("a lost block", suite.check, "lost", "112 bytes in 1 blocks are definitely lost")

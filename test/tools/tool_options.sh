@@ -33,6 +33,13 @@ lode options --markdown
 status_is 0 && out_has '^\|---\|---\|---\|---\|---\|$' &&
     out_has '^\| `misuse` \| choice \| abort \| abort\\\|ignore \| .* \|$'
 say "options --markdown escapes what would end a cell"
+for words in options --help --version "run --help"; do
+    status=0
+    # shellcheck disable=SC2086 # words
+    "$LODE" $words >/dev/full 2>"$tap_dir/err" || status=$?
+    status_is 2 && err_has 'standard output: No space left'
+    say "output to a full disk is a failure: lode $words"
+done
 lode options extra
 status_is 2
 say "options takes no arguments"

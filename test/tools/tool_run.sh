@@ -199,4 +199,12 @@ lode run "$dir" --leaks -- sh -c 'kill -KILL $$'
 status_is 137 && err_has '^  exit status +137 +Killed' && err_has '^no heap figures' &&
     err_has '^no leak report'
 say "a killed command has no report, which is said"
+# --- a reader that goes before the end
+mkdir "$tap_dir/tmp"
+{
+    TMPDIR=$tap_dir/tmp "$LODE" run "$dir" --summary -- sh -c 'sleep 0.3; exit 5'
+    echo $? >"$tap_dir/status"
+} 2>&1 | true
+[ "$(cat "$tap_dir/status")" -eq 5 ] && rmdir "$tap_dir/tmp"
+say "nobody reads the summary: the command's status, and no files left"
 finish

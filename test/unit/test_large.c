@@ -211,6 +211,20 @@ Test(large, calloc_leaves_clean_slices_alone)
     lode_free(zeroed);
 }
 
+/* From 32 MiB on nothing is written: what the program does not touch costs nothing. */
+Test(large, calloc_of_much_writes_nothing)
+{
+    size_t bytes = 40 * MIB - 100;
+    char *p = alloc_filled(bytes);
+    lode_free(p);
+    char *zeroed = lode_calloc(1, bytes);
+    cr_assert_eq(zeroed, p);
+    cr_assert_leq(lodei_vm_resident(zeroed, bytes), 64 * 1024);
+    cr_assert(blockset_is_zero(zeroed, bytes));
+    lode_free(zeroed);
+    cr_assert_eq(heaplook_unnamed_bytes(), 0);
+}
+
 Test(large, shrinks_in_place)
 {
     char *p = alloc_filled(20 * MIB);

@@ -397,3 +397,19 @@ Test(slices, trim)
     cr_assert_eq(lowest_dirty, first, "the lowest ones are kept");
     cr_assert_eq(count, kept);
 }
+
+/* Who makes us trim over and over again is left more. */
+Test(slices, trim_less_and_less)
+{
+    size_t dirty, n = 4096, first = take(LODE_KIND_SYSTEM, n, 1, &dirty), half = n / 2;
+    for (int round = 0; round < 6; round++) {
+        lodei_slices_free(first, half);
+        size_t other = take(LODE_KIND_SYSTEM, half + 1, 1, &dirty);
+        lodei_slices_trim(UINT64_MAX / 2);
+        size_t share = round < 3 ? (size_t)64 >> round : 8;
+        cr_assert_eq(lodei_state.dirty_slices, lodei_state.peak_used_slices / share + 4);
+        lodei_slices_free(other, half + 1);
+        lodei_slices_purge(0, UINT64_MAX / 2, &(int){0});
+        cr_assert_eq(take(LODE_KIND_SYSTEM, half, 1, &dirty), first);
+    }
+}
