@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -64,7 +65,7 @@ struct reader {
 static int next_char(struct reader *r)
 {
     if (r->at == r->have) {
-        ssize_t n = read(r->fd, r->text, sizeof(r->text));
+        ssize_t n = syscall(SYS_read, r->fd, r->text, sizeof(r->text));
         if (n <= 0)
             return -1;
         r->have = (size_t)n;
@@ -107,16 +108,18 @@ static int read_mapping(struct reader *r, struct mapping *m)
     return 1;
 }
 
-/* The mapping `address` lies in: 1; 0 when there is none; -1 when the kernel does not say. */
+/* The mapping `address` lies in: 1; 0 when there is none; -1 when the kernel does not say. By
+ * syscall(): free() is no cancellation point, while open(), read() and close() are. */
 static int find_mapping(uintptr_t address, struct mapping *m)
 {
-    struct reader r = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
+    long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    struct reader r = {.fd = (int)fd};
     int found = 0;
     if (r.fd < 0)
         return -1;
     while (!found && read_mapping(&r, m))
         found = address >= m->start && address < m->end;
-    close(r.fd);
+    syscall(SYS_close, r.fd);
     return found;
 }
 

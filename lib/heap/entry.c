@@ -238,7 +238,9 @@ static void *move_block(struct lodei_span *span, enum lodei_finding found, void 
     if (to == NULL)
         return NULL;
     size_t have = lodei_on_valgrind ? lodei_valgrind_announced(p) : span_usable(span, found);
+    lodei_quiet(); /* parts of the block may be closed to the program */
     memcpy(to, p, lodei_min(have, bytes));
+    lodei_loud();
     lodei_free_slow(p);
     return to;
 }
@@ -290,6 +292,8 @@ void *lode_realloc(void *p, size_t bytes)
         return NULL;
     }
     enum lodei_finding found = classify_live(p, &span);
+    if (lodei_state.tracer != NULL)
+        (void)real_theap(); /* a thread that never allocated cannot trace yet */
     if (found == LODEI_FOUND_LARGE) {
         void *resized = resize_large(span, p, bytes);
         if (lode_theap_self->real != NULL)

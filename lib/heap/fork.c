@@ -9,7 +9,8 @@
  * A child made by a raw clone ran no handler. Its first slow path finds lodei_fork_mark wiped
  * and repairs: every lock is freed. What a vanished thread was changing under
  * a lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is
- * lost. Only the child's own theap is kept, on the guess that it was whole: the one thread left
+ * lost. It is not traced: the tracer's locks, and the unwinder's, may be taken for ever. Only the
+ * child's own theap is kept, on the guess that it was whole: the one thread left
  * stands in it.
  */
 #include "heap/fork.h"
@@ -19,6 +20,7 @@
 #include "heap/slices.h"
 #include "heap/span.h"
 #include "heap/trace.h"
+#include "heap/valgrind.h"
 #include "os/vm.h"
 
 static void each_heap_lock(void (*act)(struct lodei_lock *))
@@ -130,6 +132,8 @@ void lodei_fork_orphaned(void)
         return;
     abandon_locked();
     child_restart();
+    if (!lodei_on_valgrind)
+        lodei_state.tracer = NULL;
 }
 
 void lodei_fork_mark_make(void)

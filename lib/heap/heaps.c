@@ -21,6 +21,7 @@
 #include "heap/sizeclass.h"
 #include "heap/slices.h"
 #include "heap/span.h"
+#include "heap/trace.h"
 #include "heap/valgrind.h"
 
 /* What the bins of the empty theap end on before there is a reservation. Its words are wrong. */
@@ -454,14 +455,20 @@ static void theap_destroy(struct lodei_theap *th)
     lodei_meta_theap_free(th);
 }
 
+static int block_is_gone(void *ctx, void *block, size_t usable_bytes)
+{
+    (void)ctx;
+    (void)usable_bytes;
+    lodei_state.tracer->on_free(block);
+    return 0;
+}
+
 void lode_heap_destroy(struct lode_heap *heap)
 {
     if (heap == NULL)
         return;
     if (heap == lodei_state.default_heap || heap->by_tag)
         lodei_fatal("destroy of a heap that malloc uses", heap);
-    if (lodei_on_valgrind)
-        lodei_valgrind_destroyed(heap);
     lodei_lock_take(&lodei_state.registry_lock);
     int listed = lodei_list_linked(&heap->registry_link);
     if (listed)
@@ -470,6 +477,8 @@ void lode_heap_destroy(struct lode_heap *heap)
     if (!listed)
         lodei_fatal("double destroy of heap", heap);
 
+    if (lodei_state.tracer != NULL && lode_heap_walk(heap, NULL, block_is_gone, NULL) != 0)
+        lodei_warn("no memory to trace the blocks of a destroyed heap");
     lodei_lock_take(&heap->lock);
     __atomic_store_n(&heap->generation, heap->generation + 1, __ATOMIC_RELAXED);
     lodei_lock_drop(&heap->lock);

@@ -44,6 +44,7 @@ int __cxa_at_quick_exit(void (*f)(void *), void *dso);
 /* Where a sanitizer is in the process it has to know of our thread: its stack, its ordering. */
 __attribute__((weak)) int __interceptor_pthread_create(pthread_t *, const pthread_attr_t *,
                                                        void *(*)(void *), void *);
+__attribute__((weak)) int __interceptor_pthread_detach(pthread_t);
 
 static struct {
     int (*key_create)(pthread_key_t *, void (*)(void *));
@@ -126,7 +127,10 @@ static int find_pthreads(void)
         pthreads.create = __interceptor_pthread_create;
     else
         *(void **)&pthreads.create = lodei_elf_function(PTHREAD_OBJECTS, "pthread_create");
-    *(void **)&pthreads.detach = lodei_elf_function(PTHREAD_OBJECTS, "pthread_detach");
+    if (__interceptor_pthread_detach != NULL)
+        pthreads.detach = __interceptor_pthread_detach;
+    else
+        *(void **)&pthreads.detach = lodei_elf_function(PTHREAD_OBJECTS, "pthread_detach");
     if (pthreads.key_create == NULL || pthreads.setspecific == NULL || pthreads.create == NULL ||
         pthreads.detach == NULL || pthreads.key_create(&pthreads.key, thread_ends) != 0)
         return 0;

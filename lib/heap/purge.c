@@ -145,8 +145,10 @@ uint32_t lodei_purge_await_idle(void)
         /* acquire: pairs with the release at a step's end. Ended first: equal, none ran then. */
         ended = atomic_load_explicit(&steps_ended, memory_order_acquire);
         begun = atomic_load_explicit(&steps_begun, memory_order_relaxed);
-        if (begun == ended || waited_ms == IDLE_WAIT_MS)
-            return ended;
+        /* A child forked in the middle of its thread's own step counts one end too many. */
+        int idle = (int32_t)(begun - ended) <= 0;
+        if (idle || waited_ms == IDLE_WAIT_MS)
+            return idle ? begun : begun - 1;
         sleep_ms(1);
     }
 }
@@ -306,6 +308,18 @@ static int sleep_until_woken(int stuck)
     return 1;
 }
 
+/* The thread was stuck and has ended its service: something younger may have been waiting, and a
+ * wake-up have been missed. 1: so it was, and the thread serves again. */
+static int goes_on_after_all(void)
+{
+    int left;
+    uint32_t none = LODEI_THREAD_NONE;
+    return lodei_purge_step(0, UINT64_MAX / 2, &left) > 0 &&
+           atomic_compare_exchange_strong_explicit(&lodei_purge_thread_state, &none,
+                                                   LODEI_THREAD_RUNS, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
 void lodei_purge_thread_main(void)
 {
     atomic_store_explicit(&lodei_purge_thread_state, LODEI_THREAD_RUNS, memory_order_release);
@@ -315,7 +329,9 @@ void lodei_purge_thread_main(void)
         sleep_ms(STEP_MS);
         size_t done = lodei_purge_step(lodei_conf.purge_delay_ms, THREAD_BUDGET_US, &left);
         int stuck = done == 0 && purge_failures() != failures;
-        if ((stuck || (!left && nothing_left())) && !sleep_until_woken(stuck))
+        if (!stuck && (left || !nothing_left()))
+            continue;
+        if (!sleep_until_woken(stuck) && !(stuck && goes_on_after_all()))
             return;
     }
 }

@@ -192,11 +192,11 @@ static size_t old_run(struct lodei_segment *seg, size_t *at, uint64_t age_ticks)
 }
 
 /* Where a purge is to be noted; where more run at once than are noted, one goes without. */
-static struct lodei_run *free_note(struct lodei_run *none)
+static struct lodei_purge_note *free_note(struct lodei_purge_note *none)
 {
-    struct lodei_run *notes = lodei_state.purging;
+    struct lodei_purge_note *notes = lodei_state.purging;
     for (size_t i = 0; i < LODEI_PURGES_NOTED; i++)
-        if (notes[i].count == 0)
+        if (notes[i].run.count == 0)
             return &notes[i];
     return none;
 }
@@ -204,14 +204,14 @@ static struct lodei_run *free_note(struct lodei_run *none)
 void lodei_slices_forked(void)
 {
     struct lodei_state *s = &lodei_state;
-    lodei_lock_take(&s->slices_lock);
     for (size_t i = 0; i < LODEI_PURGES_NOTED; i++) {
-        struct lodei_run run = s->purging[i];
-        s->purging[i].count = 0;
+        struct lodei_run run = s->purging[i].run;
+        if (s->purging[i].thread == &lode_theap_self)
+            continue; /* this very thread forked from a signal handler: it goes on with them */
+        s->purging[i].run.count = 0;
         s->purging_slices -= run.count;
         lodei_slices_put_locked(run.first, run.count, 1);
     }
-    lodei_lock_drop(&s->slices_lock);
 }
 
 /* Purge one run; the lock is dropped meanwhile. Returns the bytes given back. */
@@ -221,17 +221,18 @@ static size_t purge_run(struct lodei_segment *seg, size_t at, size_t count)
     size_t first = (size_t)(seg - s->segments) * LODEI_SEGMENT_SLICES + at;
     size_t bytes = count * LODEI_SLICE_BYTES;
     int afresh, moved = lodei_bitmap_get(seg->moved, at);
-    struct lodei_run none, *note = free_note(&none);
+    struct lodei_purge_note none, *note = free_note(&none);
     lodei_segment_take(seg, at, count);
     s->purging_slices += count;
-    note->first = first;
+    note->thread = &lode_theap_self;
+    note->run.first = first;
     /* A raw child may see the state between any two stores: noted only while they are taken. */
     atomic_signal_fence(memory_order_seq_cst);
-    note->count = count;
+    note->run.count = count;
     lodei_lock_drop(&s->slices_lock);
     int r = give_back(seg->kind, lodei_slice_start(first), bytes, moved, &afresh);
     lodei_lock_take(&s->slices_lock);
-    note->count = 0;
+    note->run.count = 0;
     atomic_signal_fence(memory_order_seq_cst);
     s->purging_slices -= count;
     if (afresh)

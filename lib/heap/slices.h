@@ -73,7 +73,8 @@ int lodei_slices_are_huge(enum lode_kind kind);
  */
 size_t lodei_slices_purge(uint64_t age_ms, uint64_t budget_us, int *ret_left);
 
-/* In a forked child: what vanished threads were giving back is free. No other thread runs. */
+/* In a forked child: what vanished threads were giving back is free. No other thread runs, and no
+ * lock is taken. */
 void lodei_slices_forked(void);
 
 /*

@@ -280,6 +280,12 @@ struct lodei_run {
     size_t count;
 };
 
+/* Slices that are with the kernel; an empty note has count 0. */
+struct lodei_purge_note {
+    struct lodei_run run;
+    const void *thread; /* &lode_theap_self of the thread that gives them back */
+};
+
 /* All zero until the first allocation. */
 struct lodei_state {
     char *base;
@@ -310,7 +316,7 @@ struct lodei_state {
     size_t dirty_slices;
     size_t hint[2];        /* [dirty]: no segment below it has a free (a dirty) slice */
     size_t purging_slices; /* of the used ones: being given back right now */
-    struct lodei_run purging[LODEI_PURGES_NOTED]; /* those, for a forked child; empty: count 0 */
+    struct lodei_purge_note purging[LODEI_PURGES_NOTED]; /* those, for a forked child */
     size_t trimmed_slices; /* by lodei_slices_trim(), since keep_doubled was last raised */
     uint32_t keep_doubled; /* how often what trimming keeps was doubled */
     size_t lent_bytes;     /* behind slice_count: another allocator's */

@@ -31,11 +31,13 @@ static void on_free(void *block)
 
 size_t lodei_valgrind_announced(const void *block)
 {
+    size_t bytes = usable(block);
     lodei_quiet();
-    /* Where memcheck allows no access any more. */
-    uintptr_t end = VALGRIND_CHECK_MEM_IS_ADDRESSABLE(block, usable(block));
+    /* From the end: the program may have closed parts of its block to itself. */
+    while (bytes > 0 && VALGRIND_CHECK_MEM_IS_ADDRESSABLE((const char *)block + bytes - 1, 1) != 0)
+        bytes--;
     lodei_loud();
-    return end != 0 ? end - (uintptr_t)block : usable(block);
+    return bytes;
 }
 
 static void on_resize(void *block, size_t bytes)
@@ -76,20 +78,6 @@ void lodei_valgrind_start(void)
 void lodei_valgrind_hide(void *start, size_t bytes)
 {
     (void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
-}
-
-static int block_is_gone(void *ctx, void *block, size_t usable_bytes)
-{
-    (void)ctx;
-    (void)usable_bytes;
-    on_free(block);
-    return 0;
-}
-
-void lodei_valgrind_destroyed(struct lode_heap *heap)
-{
-    if (lode_heap_walk(heap, NULL, block_is_gone, NULL) != 0)
-        lodei_warn("no memory to tell valgrind of a destroyed heap");
 }
 
 void lodei_valgrind_kept(void *p, size_t bytes)

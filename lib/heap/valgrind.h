@@ -22,8 +22,6 @@ extern int lodei_on_valgrind;
 void lodei_valgrind_start(void);
 /* Nobody has been given this memory. */
 void lodei_valgrind_hide(void *start, size_t bytes);
-/* All blocks of the heap are gone at once. */
-void lodei_valgrind_destroyed(struct lode_heap *heap);
 /* The bytes of a live block that the program may use, as far as it knows. */
 size_t lodei_valgrind_announced(const void *block);
 /* The program knows the usable bytes of this block now, and may use them. */

@@ -14,11 +14,6 @@ void lodei_valgrind_hide(void *start, size_t bytes)
     (void)bytes;
 }
 
-void lodei_valgrind_destroyed(struct lode_heap *heap)
-{
-    (void)heap;
-}
-
 size_t lodei_valgrind_announced(const void *block)
 {
     (void)block;

@@ -24,6 +24,7 @@
  * The child forgets the blocks recorded before the fork: they are its parent's to report.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -183,13 +184,36 @@ static uint32_t stack_id(void)
     return id;
 }
 
+/* What a hook must leave as it was. malloc and free are no cancellation points; what the unwinder
+ * calls may be. */
+struct outside {
+    int saved_errno;
+    int cancel_state;
+};
+
+static bool enter(struct outside *outside)
+{
+    if (self.busy || disabled)
+        return false;
+    outside->saved_errno = errno;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &outside->cancel_state);
+    self.busy = true;
+    return true;
+}
+
+static void leave(const struct outside *outside)
+{
+    self.busy = false;
+    pthread_setcancelstate(outside->cancel_state, NULL);
+    errno = outside->saved_errno;
+}
+
 static void on_alloc(void *block, size_t bytes)
 {
-    int saved_errno = errno;
+    struct outside outside;
 
-    if (self.busy || disabled)
+    if (!enter(&outside))
         return;
-    self.busy = true;
     struct lodei_leak_record record = {
         .block = (uintptr_t)block,
         .bytes = bytes,
@@ -197,49 +221,53 @@ static void on_alloc(void *block, size_t bytes)
         .birth_ms = (uint32_t)(now_ms() - start_ms),
     };
     lodei_leak_add(&record);
-    self.busy = false;
-    errno = saved_errno;
+    leave(&outside);
 }
 
 static void on_free(void *block)
 {
-    int saved_errno = errno;
+    struct outside outside;
 
-    if (self.busy || disabled)
+    if (!enter(&outside))
         return;
-    self.busy = true;
     lodei_leak_remove((uintptr_t)block);
-    self.busy = false;
-    errno = saved_errno;
+    leave(&outside);
 }
 
 /* A block grown in place belongs to who grew it, as it does when it had to move. */
 static void on_resize(void *block, size_t bytes)
 {
-    int saved_errno = errno;
+    struct outside outside;
 
-    if (self.busy || disabled)
+    if (!enter(&outside))
         return;
-    self.busy = true;
     lodei_leak_resize((uintptr_t)block, bytes, stack_id());
-    self.busy = false;
-    errno = saved_errno;
+    leave(&outside);
 }
+
+static int fork_cancel_state; /* of the thread that forks, which holds all locks */
 
 static void fork_prepare(void)
 {
+    int cancel_state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     self.busy = true;
     drained = gate_close();
     lodei_modules_lock();
     lodei_leak_lock_all();
+    fork_cancel_state = cancel_state;
 }
 
 static void fork_parent(void)
 {
+    int cancel_state = fork_cancel_state;
+
     lodei_leak_unlock_all();
     lodei_modules_unlock();
     atomic_store(&gate, GATE_OPEN);
     self.busy = false;
+    pthread_setcancelstate(cancel_state, NULL);
 }
 
 static void fork_child(void)

@@ -114,6 +114,36 @@ static int exceptions()
     return caught == 100 ? 0 : 1;
 }
 
+/* A thread whose first call moves a block that it did not make. */
+static void grow_elsewhere()
+{
+    void *block = std::malloc(3 << 20);
+
+    std::thread([&block] {
+        block = std::realloc(block, 40 << 20);
+        std::free(block);
+    }).join();
+}
+
+/* What is destroyed with its heap is not leaked. */
+static int destroy_a_heap()
+{
+    auto create =
+        reinterpret_cast<int (*)(const void *, void **)>(dlsym(RTLD_DEFAULT, "lode_heap_create"));
+    auto alloc =
+        reinterpret_cast<void *(*)(void *, std::size_t)>(dlsym(RTLD_DEFAULT, "lode_heap_alloc"));
+    auto destroy = reinterpret_cast<void (*)(void *)>(dlsym(RTLD_DEFAULT, "lode_heap_destroy"));
+    void *heap = nullptr;
+
+    if (!create || !alloc || !destroy || create(nullptr, &heap) != 0)
+        return 1;
+    for (std::size_t bytes = 1000; bytes < 200000; bytes += 1000)
+        if (!alloc(heap, bytes))
+            return 1;
+    destroy(heap);
+    return 0;
+}
+
 static int backtrace_is_glibcs()
 {
     void *frames[20];
@@ -137,6 +167,9 @@ int main()
         return 3;
     if (backtrace_is_glibcs() != 0)
         return 4;
+    grow_elsewhere();
+    if (destroy_a_heap() != 0)
+        return 5;
     /* An exception in flight at exit is the runtime's to keep. */
     try {
         throw 5;

@@ -119,6 +119,14 @@ class Startup(tap.Suite):
             raise tap.Skip("no memory can be locked here")
         tap.expect_clean(result)
 
+    def cancelled(self, way, options):
+        result = self.run([self.program("cancelled"), way], options=options)
+        if way == "bad":
+            if result.status != -signal.SIGABRT or "lode: double free of 0x" not in result.err:
+                raise tap.Fail(result.describe())
+        elif result.status != 0:
+            raise tap.Fail(result.describe())
+
     def full_disk(self, options, err):
         tap.expect_clean(self.run(["true"], options=options), err)
 
@@ -161,6 +169,11 @@ class Startup(tap.Suite):
                 self.add(f"main ends before its thread, {way}, {options}", self.main_ends_first,
                          way, options)
 
+    def add_cancel(self):
+        for options in (None, "leaks=exact,leaks_file=/dev/null"):
+            for way in ("malloc", "fork", "foreign", "bad"):
+                self.add(f"no cancellation point: {way}, {options}", self.cancelled, way, options)
+
     def add_fork(self):
         count = 1000 if self.args.long else 200
         for options in ("purge=inline", "purge=thread", "purge=auto,purge_delay_ms=0"):
@@ -170,6 +183,8 @@ class Startup(tap.Suite):
                  "purge=inline")
         self.add(f"{count} children by a raw system call, purge=thread", self.forking, "raw", count,
                  "purge=thread")
+        self.add("children by a raw system call, traced", self.forking, "raw", count,
+                 "leaks=exact,leaks_file=/dev/null")
         self.add("children beside stdio", self.forking, "stdio", count // 4, "purge=inline")
         self.add("children by vfork", self.forking, "vfork", count // 4, "purge=thread")
 
@@ -178,6 +193,7 @@ def main():
     suite = Startup(tap.arguments(__doc__))
     suite.add_options()
     suite.add_start()
+    suite.add_cancel()
     suite.add_fork()
     return suite.run_all()
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What others find in the middle of a purge step, while slices are with the kernel: the figures
- * name every byte, and a child forked then has those slices for itself again.
+ * name every byte, and a child forked then has those slices for itself again, unless it is the
+ * purging thread's own.
  *
  * The heaps call syscall(2) through the linker's --wrap: the checks run inside its madvise().
  */
-#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ long __wrap_syscall(long number, ...);
 
 static int armed, seen;
 static size_t used_before;
+static pid_t own_child;
+static char *live;
 
 static void failed(const char *what, int line)
 {
@@ -48,19 +51,41 @@ static void be_a_child(void)
     _exit(0);
 }
 
-static void look(void)
+static void wait_for(pid_t child)
 {
     int status;
+
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void *fork_elsewhere(void *arg)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        be_a_child();
+    wait_for(child);
+    return arg;
+}
+
+static void look(void)
+{
+    pthread_t thread;
 
     seen++;
     CHECK(lodei_state.purging_slices > 0);
     CHECK(heaplook_unnamed_bytes() == 0);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0)
-        be_a_child();
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(pthread_create(&thread, NULL, fork_elsewhere, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
     CHECK(heaplook_unnamed_bytes() == 0);
+    /* As from a signal handler: the child is to go on with what its parent was at. */
+    own_child = fork();
+    CHECK(own_child >= 0);
+    if (own_child == 0) {
+        live = lode_malloc(BLOCK_BYTES);
+        CHECK(live != NULL);
+        memset(live, 2, BLOCK_BYTES);
+    }
 }
 
 long __wrap_syscall(long number, ...)
@@ -91,7 +116,15 @@ int main(void)
     armed = 1;
     lodei_purge_step(0, 1000000, &left);
     CHECK(seen == 1);
-    CHECK(lodei_state.used_slices == used_before);
     CHECK(heaplook_unnamed_bytes() == 0);
+    if (own_child == 0) {
+        for (size_t i = 0; i < BLOCK_BYTES; i++)
+            CHECK(live[i] == 2);
+        lode_free(live);
+    }
+    CHECK(lodei_state.used_slices == used_before);
+    CHECK(lodei_state.purging_slices == 0);
+    if (own_child > 0)
+        wait_for(own_child);
     return 0;
 }
