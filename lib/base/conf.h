@@ -26,7 +26,8 @@ enum lodei_thp { LODEI_THP_KIND, LODEI_THP_NEVER, LODEI_THP_ALWAYS };
     E(purge, LODEI_PURGE_INLINE, "inline|thread|auto|off",                                        \
       "who gives unused pages back: the allocating threads, a thread of ours, one started on "    \
       "demand, nobody")                                                                           \
-    U(purge_delay_ms, 500, 0, 600000, "how long a page stays unused before it is given back")     \
+    U(purge_delay_ms, 500, 0, 600000,                                                             \
+      "how long a page stays unused before it is given back, fragmentation aside")                \
     U(purge_budget_us, 300, 10, 1000000, "the longest one purge step inside an allocating call")  \
     E(thp, LODEI_THP_KIND, "kind|never|always",                                                   \
       "transparent huge pages: for heaps of kind huge, nowhere, for all memory")                  \

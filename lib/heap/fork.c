@@ -6,12 +6,11 @@
  * again, since a vanished thread may have stood in the middle of a fast path; frees into their
  * spans work.
  *
- * A child made by a raw clone ran no handler. Its first slow path finds lodei_fork_mark wiped
- * and repairs: every lock is freed. What a vanished thread was changing under
- * a lock may be half done: a theap whose lock was taken is abandoned; what is freed into it is
- * lost. It is not traced: the tracer's locks, and the unwinder's, may be taken for ever. Only the
- * child's own theap is kept, on the guess that it was whole: the one thread left
- * stands in it.
+ * A child made by a raw clone ran no handler. Its first slow path finds lodei_fork_mark wiped and
+ * repairs: every lock is freed. What a vanished thread was changing under a lock may be half done:
+ * a theap whose lock was taken is abandoned, and what is freed into it is lost; only the child's
+ * own is kept, on the guess that it was whole, since the one thread left stands in it. The child is
+ * not traced: the tracer's locks, and the unwinder's, may be taken for ever.
  */
 #include "heap/fork.h"
 

@@ -41,6 +41,10 @@
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
 int __cxa_atexit(void (*f)(void *), void *arg, void *dso);
 int __cxa_at_quick_exit(void (*f)(void *), void *dso);
+/* stdio's list of files. */
+void _IO_list_lock(void);
+void _IO_list_unlock(void);
+void _IO_list_resetlock(void);
 /* Where a sanitizer is in the process it has to know of our thread: its stack, its ordering. */
 __attribute__((weak)) int __interceptor_pthread_create(pthread_t *, const pthread_attr_t *,
                                                        void *(*)(void *), void *);
@@ -54,13 +58,6 @@ static struct {
     pthread_key_t key;
     _Atomic int ready;
 } pthreads;
-
-/* stdio's list of files; all or none. */
-static struct {
-    void (*lock)(void);
-    void (*unlock)(void);
-    void (*reset)(void);
-} files;
 
 static struct {
     uintptr_t start, end;
@@ -83,32 +80,21 @@ static void find_libc(void)
         lodei_elf_range(names[i], &libc_ranges[i].start, &libc_ranges[i].end);
 }
 
-static void find_files(void)
-{
-    *(void **)&files.unlock = lodei_elf_function("libc.so.", "_IO_list_unlock");
-    *(void **)&files.reset = lodei_elf_function("libc.so.", "_IO_list_resetlock");
-    if (files.unlock != NULL && files.reset != NULL)
-        *(void **)&files.lock = lodei_elf_function("libc.so.", "_IO_list_lock");
-}
-
 static void before_fork(void)
 {
-    if (files.lock != NULL)
-        files.lock();
+    _IO_list_lock();
     lodei_fork_prepare();
 }
 
 static void after_fork_in_parent(void)
 {
     lodei_fork_parent();
-    if (files.lock != NULL)
-        files.unlock();
+    _IO_list_unlock();
 }
 
 static void after_fork_in_child(void)
 {
-    if (files.lock != NULL)
-        files.reset();
+    _IO_list_resetlock();
     lodei_fork_child();
 }
 
@@ -208,7 +194,6 @@ __attribute__((constructor(101))) static void process_start(int argc, char **arg
     if (lodei_init() != 0)
         return;
     lodei_lock_orphaned = lodei_fork_orphaned;
-    find_files();
     __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, NULL);
     __cxa_atexit(at_exit, NULL, NULL);
     __cxa_at_quick_exit(at_exit, NULL);

@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +25,10 @@
 #include "blockset.h"
 #include "heap/heaps.h"
 #include "heaplook.h"
+#include "wrapped_syscall.h"
 
 #define RUNS_MAX 400
 #define CHECK(e) ((e) ? (void)0 : failed(#e, __LINE__))
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 
 static long calls, fail_at = -1, fail_on = -1, fail_keep, disarmed;
 static struct blockset set;
@@ -62,18 +59,12 @@ static int must_fail(void)
     return fail_at > 0 && !disarmed && (fail_on ? calls >= fail_at : calls == fail_at);
 }
 
-long __wrap_syscall(long number, ...)
+static long before_syscall(long number, const long *arguments)
 {
-    long a[6];
-    va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
     if (!is_for_memory(number) || !must_fail())
-        return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+        return 0;
     if (number == SYS_mremap && !fail_keep)
-        munmap((void *)a[4], (size_t)a[1]);
+        munmap((void *)arguments[4], (size_t)arguments[1]);
     errno = ENOMEM;
     return -1;
 }
