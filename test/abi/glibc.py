@@ -24,6 +24,7 @@ NEEDS = {
     "liblode-heap": {LIBC},
     "liblode": {LIBC, HEAP},
     "liblode-mimalloc": {LIBC, HEAP, r"libmimalloc\.so\.\d+"},
+    "liblode-ext": {LIBC, HEAP},
     "liblode-trace": {LIBC, HEAP, r"libunwind(-x86_64)?\.so\.\d+"},
 }
 

@@ -42,7 +42,7 @@ EXTRA = {
 THIRD_PARTY = {
     "libunwind": (r"libunwind.*\.h", r"lib/trace/stack\.c"),
     "mimalloc": (r"mimalloc.*\.h", r"interpose/route_mimalloc\.[ch]"),
-    "zstd": (r"zstd.*\.h|zdict\.h", r"ext/[a-z_]*codec[a-z_]*\.c"),
+    "zstd": (r"zstd.*\.h|zdict\.h", r"(ext/[a-z_]*codec|tools/worldfile)[a-z_]*\.c"),
     "numa": (r"numa(if|compat1)?\.h", r"ext/[a-z_]*numa[a-z_]*\.c"),
     "libdw": (r"elfutils/.*\.h|dwarf\.h", r"tools/[a-z_]+\.c"),
     "libelf": (r"libelf\.h|gelf\.h", r"tools/[a-z_]+\.c"),
@@ -79,7 +79,8 @@ def resolve(name, path, files):
     if nearby in files:
         return nearby
     suffix = "/" + name.lstrip("./")
-    return next((f for f in files if f.endswith(suffix) and f.endswith((".h", ".hpp"))), None)
+    return next((f for f in files if ("/" + f).endswith(suffix) and f.endswith((".h", ".hpp"))),
+                None)
 
 
 def include_fault(path, layer, target):

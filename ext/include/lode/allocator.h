@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file allocator.h
+ * One interface over every allocator of this library (liblode-ext.so).
+ *
+ * A `struct lode_allocator` is a small value: functions and the object they work on. Each allocator
+ * fills one in (lode_arena_allocator(), lode_pool_allocator(), ...); containers and C++ adapters
+ * take one. It borrows the object: the object must outlive every copy.
+ *
+ *     struct lode_allocator a;
+ *     lode_arena_allocator(arena, &a);
+ *     float *heights = lode_allocator_alloc(&a, 256 * sizeof(float), 64);
+ *     lode_allocator_free(&a, heights, 256 * sizeof(float), 64);
+ *
+ * Which of this works is told by `traits`: an arena takes a free and does nothing unless the block
+ * was its last; a fixed-size pool refuses what does not fit its object.
+ */
+#ifndef LODE_ALLOCATOR_H
+#define LODE_ALLOCATOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lode/heap.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What an allocator can do; bits of lode_allocator.traits. */
+enum lode_trait {
+    LODE_TRAIT_THREADS = 1u << 0,  /**< any thread, concurrently; else one thread at a time */
+    LODE_TRAIT_FREES = 1u << 1,    /**< a freed block can be handed out again at once */
+    LODE_TRAIT_LIFO = 1u << 2,     /**< only the newest block can be freed; others are -EBUSY */
+    LODE_TRAIT_FIXED = 1u << 3,    /**< one block size: lode_allocator_max_bytes() */
+    LODE_TRAIT_BOUNDED = 1u << 4,  /**< never holds more than it was created with */
+    LODE_TRAIT_CHECKED = 1u << 5,  /**< a double or foreign free is an errno, state unchanged */
+    LODE_TRAIT_RESIZES = 1u << 6,  /**< realloc may grow in place */
+    LODE_TRAIT_DESTROYS = 1u << 7, /**< destroying or resetting the object frees every block */
+};
+
+/** Figures of one allocator. Bytes are of user data unless said otherwise. */
+struct lode_allocator_stats {
+    size_t used_bytes;         /**< handed out now, as rounded by the allocator */
+    size_t requested_bytes;    /**< as asked for; equal to used_bytes where not tracked */
+    size_t peak_used_bytes;    /**< most that used_bytes was; 0 where not tracked */
+    size_t free_bytes;         /**< held and ready to be handed out */
+    size_t mapped_bytes;       /**< taken from the heap below: used + free + metadata + rounding */
+    size_t metadata_bytes;     /**< tables and headers, part of mapped_bytes */
+    size_t largest_free_bytes; /**< the largest request that can succeed without new memory */
+    size_t blocks;             /**< handed out now */
+    uint64_t allocs;           /**< ever; 0 where not tracked */
+    uint64_t frees;            /**< ever; 0 where not tracked */
+    uint64_t misses;           /**< requests that needed new memory from the heap below */
+    uint64_t failures;         /**< requests that failed */
+};
+
+/** The functions behind an allocator; every one is set. `ctx` is the object. */
+struct lode_allocator_ops {
+    void *(*alloc)(void *ctx, size_t bytes, size_t align);
+    void *(*resize)(void *ctx, void *block, size_t old_bytes, size_t bytes, size_t align);
+    int (*free)(void *ctx, void *block, size_t bytes, size_t align);
+    size_t (*alloc_many)(void *ctx, size_t bytes, size_t align, void **ret_blocks, size_t count);
+    int (*free_many)(void *ctx, void *const *blocks, size_t count, size_t bytes, size_t align);
+    size_t (*max_bytes)(void *ctx);
+    int (*can_allocate)(void *ctx, size_t bytes, size_t align);
+    int (*owns)(void *ctx, const void *block);
+    void (*stats)(void *ctx, struct lode_allocator_stats *ret_stats);
+};
+
+struct lode_allocator {
+    const struct lode_allocator_ops *ops;
+    void *ctx;
+    uint32_t traits; /**< enum lode_trait */
+    uint32_t reserved;
+};
+
+/**
+ * Allocate `bytes` (0 counts as 1) aligned to `align`, a power of two; 0 means 16. Uninitialised.
+ * NULL: out of memory, over a limit, or nothing this allocator can serve; errno is left alone.
+ */
+static inline void *lode_allocator_alloc(const struct lode_allocator *a, size_t bytes, size_t align)
+{
+    return a->ops->alloc(a->ctx, bytes, align);
+}
+
+/**
+ * Resize `block` (NULL: allocate), which was allocated with `old_bytes` and the same `align`. The
+ * block may move; the smaller of both sizes is kept. NULL leaves the old block as it was.
+ */
+static inline void *lode_allocator_resize(const struct lode_allocator *a, void *block,
+                                          size_t old_bytes, size_t bytes, size_t align)
+{
+    return a->ops->resize(a->ctx, block, old_bytes, bytes, align);
+}
+
+/**
+ * Free `block`, allocated with `bytes` and `align`. NULL is fine. Returns 0; -EBUSY not the newest
+ * block of a LIFO allocator; -EINVAL not a block of this allocator or not live, where it can tell
+ * (LODE_TRAIT_CHECKED). On error nothing changed.
+ */
+static inline int lode_allocator_free(const struct lode_allocator *a, void *block, size_t bytes,
+                                      size_t align)
+{
+    return a->ops->free(a->ctx, block, bytes, align);
+}
+
+/** Allocate up to `count` blocks of one size; returns how many of ret_blocks were filled. */
+static inline size_t lode_allocator_alloc_many(const struct lode_allocator *a, size_t bytes,
+                                               size_t align, void **ret_blocks, size_t count)
+{
+    return a->ops->alloc_many(a->ctx, bytes, align, ret_blocks, count);
+}
+
+/** Free `count` blocks of one size, in the order that suits the allocator. Returns the first
+ * error, after trying all. */
+static inline int lode_allocator_free_many(const struct lode_allocator *a, void *const *blocks,
+                                           size_t count, size_t bytes, size_t align)
+{
+    return a->ops->free_many(a->ctx, blocks, count, bytes, align);
+}
+
+/** The largest request that can ever succeed; of a fixed-size pool, its one size. */
+static inline size_t lode_allocator_max_bytes(const struct lode_allocator *a)
+{
+    return a->ops->max_bytes(a->ctx);
+}
+
+/** 1: such a request would succeed now, other threads and the kernel's refusal aside; 0: not. */
+static inline int lode_allocator_can_allocate(const struct lode_allocator *a, size_t bytes,
+                                              size_t align)
+{
+    return a->ops->can_allocate(a->ctx, bytes, align);
+}
+
+/** 1: `block` lies in memory of this allocator. Says nothing of whether it is live. */
+static inline int lode_allocator_owns(const struct lode_allocator *a, const void *block)
+{
+    return a->ops->owns(a->ctx, block);
+}
+
+static inline void lode_allocator_stats(const struct lode_allocator *a,
+                                        struct lode_allocator_stats *ret_stats)
+{
+    a->ops->stats(a->ctx, ret_stats);
+}
+
+/** The allocator of a first-class heap (NULL: the default heap). Traits THREADS, FREES, RESIZES. */
+LODE_API void lode_heap_allocator(struct lode_heap *heap, struct lode_allocator *ret_allocator);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file lode.h
+ * The mining API (liblode-ext.so), all of it. Each area has its own header; this one includes them.
+ * Linking liblode-ext does not replace malloc.
+ */
+#ifndef LODE_LODE_H
+#define LODE_LODE_H
+
+#include "lode/allocator.h"
+#include "lode/heap.h"
+#include "lode/stats.h"
+
+#endif

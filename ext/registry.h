@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of live pools, arenas and other allocators, for lode_regions_enumerate(). Each embeds a
+ * struct lodei_registered, adds it when it is ready and removes it before it is taken apart.
+ *
+ * One lock guards the list; it is held around fork(), and while `describe` runs: describe may take
+ * the object's own lock, so nobody may add or remove while holding that.
+ */
+#ifndef LODEI_REGISTRY_H
+#define LODEI_REGISTRY_H
+
+#include "base/list.h"
+#include "lode/allocator.h"
+
+struct lodei_registered {
+    struct lodei_list link;
+    const char *type; /* "arena", "pool", ...: a literal */
+    char name[32];    /* cut; the type where none was given */
+    void *object;
+    void (*describe)(void *object, struct lode_allocator_stats *ret_stats);
+};
+
+void lodei_registry_add(struct lodei_registered *entry, const char *type, const char *name,
+                        void *object,
+                        void (*describe)(void *object, struct lode_allocator_stats *ret_stats));
+void lodei_registry_remove(struct lodei_registered *entry);
+
+/* Call `visit` for a copy of each entry and its figures; no lock is held during the call. Returns
+ * 0, -ENOMEM, or what a visit returned that was not 0. */
+int lodei_registry_each(int (*visit)(void *ctx, const struct lodei_registered *entry,
+                                     const struct lode_allocator_stats *stats),
+                        void *ctx);
+
+#endif
