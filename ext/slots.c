@@ -464,6 +464,20 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
     }
 }
 
+int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits)
+{
+    struct lode_handle_page *page = page_of(handle);
+    uint64_t word, next;
+    do {
+        word = page != NULL ? lodei_handle_word(handle) : 0;
+        if (word == 0)
+            return -ESTALE;
+        next = (word & ~((uint64_t)mask << LODEI_SLOT_KIND_SHIFT)) | (uint64_t)(bits & mask)
+                                                                         << LODEI_SLOT_KIND_SHIFT;
+    } while (!change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word, next));
+    return 0;
+}
+
 int lodei_slot_release(lode_handle handle, void **ret_old)
 {
     struct lode_handle_page *page = page_of(handle);

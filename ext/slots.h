@@ -133,6 +133,8 @@ int lodei_slot_publish(uint32_t index, uint64_t key, void *block, unsigned kind,
  */
 int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
                     void **ret_old);
+/* Replace those bits of a live slot's kind that are in `mask`. -ESTALE. */
+int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits);
 /* Live -> free, the handle stale. *ret_old as for swap. -ESTALE. */
 int lodei_slot_release(lode_handle handle, void **ret_old);
 

@@ -71,7 +71,7 @@ struct lode_handle_page {
 struct lode_handle_directory {
     uint32_t count;
     uint32_t capacity;
-    struct lode_handle_page *pages[];
+    struct lode_handle_page *pages[1]; /**< `capacity` of them */
 };
 
 LODE_API extern struct lode_handle_directory *lode_handle_directory;
