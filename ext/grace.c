@@ -90,6 +90,7 @@ static void fork_child(void)
             r->depth = 0;
             r->taken = 0;
         }
+    lodei_slots_forked();
     fork_parent();
 }
 

@@ -242,7 +242,7 @@ lode_handle lodei_grid_brick(struct lodei_grid *grid, int32_t x, int32_t y, int3
         /* acquire, all in this order: the generation is raised at the end of each life and of each
          * ownership of the group, so if it is the same before and after, all of this was one */
         uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
-        uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
+        uint64_t word = lodei_word_settled(&page->words[at]);
         uint64_t found = __atomic_load_n(&page->keys[at / 8], __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) != generation || found != key)
             continue;

@@ -334,7 +334,7 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
 {
     void *old;
-    int status = lodei_slot_release(brick, &old);
+    int status = lodei_slot_release(lodei_handle_page(brick), brick, &old);
     if (status != 0)
         return status;
     uncount_one(sdf);

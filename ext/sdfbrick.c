@@ -17,13 +17,16 @@
 
 /* ---- replacing a version ---- */
 
-/* Swap a written block in; it is freed on failure. The caller is in no section of its own that it
- * has to leave first, or has left it. */
+/* Swap a written block in, whatever is there; it is freed on failure. */
 static int replace(struct lode_sdf *sdf, lode_handle brick, uint64_t expected, void *block,
                    unsigned kind)
 {
     void *old = NULL;
-    int status = lodei_slot_swap(brick, expected, block, kind, &old);
+    int status = lode_read_begin();
+    if (status == 0) {
+        status = lodei_slot_swap(brick, expected, block, kind, &old);
+        lode_read_end();
+    }
     if (status != 0) {
         lode_free(block);
         return status;
@@ -34,16 +37,18 @@ static int replace(struct lode_sdf *sdf, lode_handle brick, uint64_t expected, v
     return 0;
 }
 
-static int encode_version(struct lode_sdf *sdf, lode_handle brick, uint64_t expected, unsigned kind,
-                          const float *values)
+static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values)
 {
-    unsigned tier = lodei_kind_tier(kind);
-    void *block = lodei_sdf_block(sdf, NULL, tier);
+    uint64_t word = lodei_handle_word(brick);
+    if (word == 0)
+        return -ESTALE;
+    struct lodei_coding coding = lodei_coding_of(sdf, word);
+    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
     if (block == NULL)
         return -ENOMEM;
-    (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, sdf->bands[lodei_kind_band(kind)],
-                           values, block);
-    return replace(sdf, brick, expected, block, kind);
+    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
+    /* expected: not to undo a change of tier or priority made meanwhile */
+    return replace(sdf, brick, word, block, lodei_word_kind(word));
 }
 
 int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values)
@@ -51,13 +56,9 @@ int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0)
         return status;
-    do {
-        uint64_t word = lodei_handle_word(brick);
-        if (word == 0)
-            return -ESTALE;
-        /* expected: not to undo a change of tier or priority made meanwhile */
-        status = encode_version(sdf, brick, word, lodei_word_kind(word), values);
-    } while (status == -EAGAIN);
+    do
+        status = encode_once(sdf, brick, values);
+    while (status == -EAGAIN);
     return status;
 }
 
@@ -81,29 +82,40 @@ static float least_distance(const float *values, unsigned count)
     return least;
 }
 
-/* Give the block to the brick at `at`, new or there already. Freed on failure. */
+/* Give the block to the brick at `at`, new or there already; a section is open. *ret_old is to be
+ * freed after it. */
+static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+                    void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
+{
+    lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
+    if (brick == 0)
+        return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
+    int status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    if (status == 0)
+        *ret_brick = brick;
+    return status;
+}
+
+/* As put_once(), till it is decided. The block is freed on failure. */
 static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                void *block, unsigned kind, lode_handle *ret_brick)
 {
-    int status;
-    do {
-        lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
-        void *old = NULL;
-        if (brick == 0) {
-            status = lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
-            continue;
-        }
-        status = lodei_slot_swap(brick, 0, block, kind, &old);
-        if (status == 0) {
-            lodei_sdf_cache_drop(sdf, brick);
-            if (old != NULL)
-                lodei_grace_free(old);
-            *ret_brick = brick;
-        }
-    } while (status == -EEXIST || status == -ESTALE);
-    if (status != 0)
+    void *old = NULL;
+    int status = lode_read_begin();
+    if (status == 0) {
+        do
+            status = put_once(sdf, channel, at, block, kind, ret_brick, &old);
+        while (status == -EEXIST || status == -ESTALE);
+        lode_read_end();
+    }
+    if (status != 0) {
         lode_free(block);
-    return status;
+        return status;
+    }
+    lodei_sdf_cache_drop(sdf, *ret_brick);
+    if (old != NULL)
+        lodei_grace_free(old);
+    return 0;
 }
 
 static unsigned band_class(const struct lode_sdf *sdf, uint16_t material)
@@ -282,5 +294,10 @@ int lode_sdf_priority_set(struct lode_sdf *sdf, lode_handle brick,
 {
     if (lodei_sdf_channel_of(sdf, brick) == NULL || (unsigned)priority > LODE_PRIORITY_CRITICAL)
         return -EINVAL;
-    return lodei_slot_kind_set(brick, lodei_kind(0, 0, 3), lodei_kind(0, 0, (unsigned)priority));
+    int status = lode_read_begin();
+    if (status != 0)
+        return status;
+    status = lodei_slot_kind_set(brick, lodei_kind(0, 0, 3), lodei_kind(0, 0, (unsigned)priority));
+    lode_read_end();
+    return status;
 }
