@@ -142,6 +142,10 @@ void lodei_slots_finish(struct lodei_slots *slots);
 /* Bytes of pages that were ever touched, and of whole pages. */
 void lodei_slots_figures(const struct lodei_slots *slots, size_t *ret_used, size_t *ret_mapped);
 
+/* Assert every invariant: of all, O(slots); of one group that is taken. */
+void lodei_slots_verify(const struct lodei_slots *slots);
+void lodei_group_verify(const struct lodei_slots *slots, uint32_t first);
+
 LODE_INLINE uint64_t lodei_group_key(uint32_t first)
 {
     /* acquire: pairs with the release in lodei_slots_take() */
