@@ -501,10 +501,20 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
     return 1;
 }
 
+/* Of this life of its slot, or of an earlier one. */
+static int was_a_handle(const struct lode_handle_page *page, lode_handle handle)
+{
+    uint32_t life = (uint32_t)(handle >> 32);
+    /* relaxed: who has a handle knows of its publishing */
+    return life != 0 &&
+           life - 1 <= __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
+                                       __ATOMIC_RELAXED);
+}
+
 int lode_unpin(lode_handle handle)
 {
     struct lode_handle_page *page = lodei_handle_page(handle);
-    if (page == NULL)
+    if (page == NULL || !was_a_handle(page, handle))
         return -EINVAL;
     uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
     for (;;) {

@@ -32,6 +32,22 @@ Test(pins, words_that_were_never_handles_are_stale)
     release_and_free(handle);
 }
 
+Test(pins, what_was_never_a_handle_ends_nobodys_pin)
+{
+    /* the very first slot of the process: the null handle has its index */
+    uint32_t first = group_new();
+    cr_assert_eq(first, 0);
+    lode_handle handle = publish(first, block_new());
+    cr_assert_not_null(lode_pin(handle));
+    cr_assert_eq(lode_unpin(LODE_HANDLE_NULL), -EINVAL);
+    cr_assert_eq(lode_unpin(handle + ((uint64_t)1 << 32)), -EINVAL);
+    cr_assert_eq(lode_unpin((uint64_t)UINT32_MAX << 32), -EINVAL);
+    cr_assert_eq(lode_handle_pins(handle), 1);
+    cr_assert_eq(lode_unpin(handle), 0);
+    cr_assert_eq(lode_unpin(handle), -EINVAL);
+    release_and_free(handle);
+}
+
 /* ---- pins ---- */
 
 Test(pins, a_pinned_version_outlives_its_edits)
