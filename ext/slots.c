@@ -397,7 +397,8 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
         lodei_parked_unlock();
         if (status == -EBUSY)
             continue;
-        *ret_old = NULL;
+        if (status == 0)
+            *ret_old = NULL;
         return status;
     }
 }

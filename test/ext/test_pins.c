@@ -174,6 +174,36 @@ Test(pins, a_pinned_last_life_ends_too)
     cr_assert_eq(untouched, 77);
 }
 
+Test(pins, without_memory_to_park_a_version_nothing_changes)
+{
+    uint32_t first = group_new();
+    lode_handle handle = publish(first, block_new()), zombie = publish(first + 1, block_new());
+    void *block = lode_pin(handle), *next = block_new(), *old = &old;
+    cr_assert_not_null(lode_pin(zombie));
+    release_and_free(zombie);
+    cr_assert_eq(lode_read_begin(), 0); /* this thread's record needs memory too */
+    atomic_store(&wrapped_allocations, 0);
+    cr_assert_eq(lodei_slot_swap(handle, 0, next, 1, &old), -ENOMEM);
+    cr_assert_eq(old, (void *)&old);
+    cr_assert_eq(lode_peek(handle), block);
+    cr_assert_eq(lode_handle_pins(handle), 1);
+    lode_handle untouched = 77;
+    cr_assert_eq(lodei_slot_publish(first + 1, KEY, next, 1, &untouched), -ENOMEM);
+    cr_assert_eq(untouched, 77);
+    cr_assert_eq(lodei_slot_handle(first + 1), 0);
+    lodei_slots_verify(&slots);
+    /* none is needed where nobody pins */
+    cr_assert_eq(lode_unpin(handle), 0);
+    cr_assert_eq(lodei_slot_swap(handle, 0, next, 1, &old), 0);
+    cr_assert_eq(old, block);
+    atomic_store(&wrapped_allocations, -1);
+    lode_read_end();
+    lodei_grace_free(old);
+    cr_assert_eq(lode_unpin(zombie), 0);
+    release_and_free(handle);
+    cr_assert_eq(live_blocks(), 0);
+}
+
 /* ---- against a model ---- */
 
 struct life {
