@@ -43,6 +43,7 @@ struct lode_handle_directory *lode_handle_directory = &no_pages;
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct lode_heap *table_heap;         /* these two guarded by table_lock */
 static struct lode_handle_page *spare_pages; /* by ->next; generations kept */
+static size_t zombies;                       /* slots in that state; atomic */
 
 void lodei_slots_fork_lock(void)
 {
@@ -161,7 +162,7 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
         page = lodei_slot_page(first);
         slots->free_group = (uint32_t)page->keys[first % LODE_HANDLE_PAGE / 8];
     } else {
-        do {
+        for (;;) {
             page = slots->pages;
             if (page == NULL || page->groups_used == LODE_HANDLE_PAGE / 8) {
                 page = page_take(slots->owner);
@@ -172,7 +173,12 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
                 slots->page_count++;
             }
             first = page->first_index + page->groups_used++ * 8;
-        } while (!group_is_usable(page, first % LODE_HANDLE_PAGE));
+            if (group_is_usable(page, first % LODE_HANDLE_PAGE))
+                break;
+            /* release: as below; it has the key of an owner before */
+            __atomic_store_n(&page->keys[first % LODE_HANDLE_PAGE / 8], LODEI_KEY_FREE,
+                             __ATOMIC_RELEASE);
+        }
     }
     slots->groups_used++;
     /* release: pairs with lodei_group_key() */
@@ -181,7 +187,13 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
     return 0;
 }
 
-/* The slot is BUSY or shut, or ZOMBIE with lock of parked.c held: ours alone. */
+static void zombies_add(size_t change)
+{
+    /* relaxed: a figure */
+    (void)__atomic_fetch_add(&zombies, change, __ATOMIC_RELAXED);
+}
+
+/* The slot is BUSY or shut: ours alone. */
 static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
 {
     uint32_t generation = page->generations[at] + 1;
@@ -223,23 +235,21 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
     return 0;
 }
 
-static void page_finish(struct lode_handle_page *page)
+/* A slot that is pinned is never used again: who unpins it later must not find another's pin. */
+static void slot_finish(struct lode_handle_page *page, uint32_t at)
 {
-    uint32_t used = page->groups_used * 8;
-    for (uint32_t i = 0; i < used; i++) {
-        uint64_t word = page->words[i];
-        if (lodei_word_state(word) == LODEI_SLOT_FREE)
-            continue;
-        lodei_parked_forget(page->first_index + i);
-        uint32_t generation = page->generations[i];
-        if (lodei_word_state(word) != LODEI_SLOT_ZOMBIE &&
-            lodei_word_state(word) != LODEI_SLOT_DEAD)
-            generation++;
-        __atomic_store_n(&page->generations[i], generation, __ATOMIC_RELEASE);
-        __atomic_store_n(&page->words[i],
-                         generation != UINT32_MAX ? generation : word_state(LODEI_SLOT_DEAD),
-                         __ATOMIC_RELEASE);
-    }
+    uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
+    enum lodei_slot_state state = lodei_word_state(word);
+    uint32_t generation = page->generations[at];
+    if (state == LODEI_SLOT_FREE || state == LODEI_SLOT_DEAD)
+        return;
+    if (state == LODEI_SLOT_ZOMBIE)
+        zombies_add((size_t)-1);
+    lodei_parked_forget(page->first_index + at);
+    generation = (word & LODEI_SLOT_PINS_MASK) != 0 ? UINT32_MAX : generation + 1;
+    __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
+    /* seq_cst: pairs with readers' loads, see grace.c */
+    __atomic_store_n(&page->words[at], lodei_free_word(generation), __ATOMIC_SEQ_CST);
 }
 
 void lodei_slots_finish(struct lodei_slots *slots)
@@ -249,7 +259,8 @@ void lodei_slots_finish(struct lodei_slots *slots)
     lodei_parked_lock();
     for (page = slots->pages; page != NULL; page = next) {
         next = page->next;
-        page_finish(page);
+        for (uint32_t at = 0; at < page->groups_used * 8; at++)
+            slot_finish(page, at);
         __atomic_store_n(&page->owner, NULL, __ATOMIC_RELAXED);
         page->next = spare_pages;
         spare_pages = page;
@@ -321,6 +332,8 @@ static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, ui
     if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
         *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
         status = *ret_generation != UINT32_MAX ? swap_pinned(at, index, word, next) : -ENOSPC;
+        if (status == 0)
+            zombies_add((size_t)-1);
     }
     lodei_parked_unlock();
     return status;
@@ -439,6 +452,7 @@ int lodei_slot_release_slow(lode_handle handle, void **ret_old)
     } else {
         next = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
         *ret_old = NULL;
+        zombies_add(1);
     }
     /* release: the generation is raised before anyone can publish again */
     __atomic_store_n(&page->words[i], next, __ATOMIC_RELEASE);
@@ -497,8 +511,10 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
         *ret_count = 0;
         return 0;
     }
-    if (zombie)
+    if (zombie) {
         ret_blocks[(*ret_count)++] = lodei_word_block(word);
+        zombies_add((size_t)-1);
+    }
     return 1;
 }
 
@@ -550,6 +566,6 @@ void lode_read_stats(struct lode_read_stats *ret_stats)
 {
     lodei_grace_figures(&ret_stats->readers, &ret_stats->waiting_blocks);
     lodei_parked_lock();
-    ret_stats->parked_blocks = lodei_parked_count();
+    ret_stats->parked_blocks = lodei_parked_count() + __atomic_load_n(&zombies, __ATOMIC_RELAXED);
     lodei_parked_unlock();
 }

@@ -113,6 +113,29 @@ Test(pins, parked_versions_of_one_slot_are_no_others)
         release_and_free(handles[i]);
 }
 
+Test(pins, a_pinned_block_outlives_its_free)
+{
+    uint32_t first = group_new();
+    lode_handle handle = publish(first, block_new());
+    char *pinned = lode_pin(handle);
+    void *old = &old;
+    strcpy(pinned, "still here");
+    cr_assert_not_null(lode_pin(handle));
+    cr_assert_eq(release(handle, &old), 0);
+    cr_assert_null(old);
+    assert_stale(handle);
+    cr_assert_eq(read_stats().parked_blocks, 1);
+    lodei_slots_verify(&slots);
+    cr_assert_eq(lode_unpin(handle), 0);
+    cr_assert_str_eq(pinned, "still here");
+    cr_assert_eq(live_blocks(), 1);
+    cr_assert_eq(lode_unpin(handle), 0);
+    cr_assert_eq(live_blocks(), 0);
+    cr_assert_eq(read_stats().parked_blocks, 0);
+    cr_assert_eq(lode_unpin(handle), -EINVAL);
+    release_and_free(publish(first, block_new()));
+}
+
 Test(pins, a_slot_still_pinned_from_an_earlier_life_lives_again)
 {
     uint32_t first = group_new();
@@ -172,6 +195,43 @@ Test(pins, a_pinned_last_life_ends_too)
     cr_assert_eq(lodei_slot_publish(first, KEY, &slots, 1, &untouched), -ENOSPC);
     cr_assert_eq(lode_unpin(last), -EINVAL);
     cr_assert_eq(untouched, 77);
+}
+
+Test(pins, a_void_pin_ends_nobody_elses)
+{
+    uint32_t first = group_new();
+    lode_handle live = publish(first, block_new()), zombie = publish(first + 1, block_new());
+    lode_handle edited = publish(first + 2, block_new());
+    void *old;
+    cr_assert_not_null(lode_pin(live));
+    cr_assert_not_null(lode_pin(zombie));
+    cr_assert_not_null(lode_pin(edited));
+    cr_assert_eq(release(zombie, &old), 0);
+    cr_assert_eq(swap(edited, 0, block_new(), 1, &old), 0);
+    lodei_slots_finish(&slots);
+    cr_assert_eq(read_stats().parked_blocks, 0);
+
+    struct lodei_slots next;
+    lodei_slots_init(&next, &next);
+    lode_handle pinned[512 * 8];
+    uint32_t count = 0;
+    for (int group = 0; group < 511; group++) { /* of the one page: a group is lost */
+        cr_assert_eq(lodei_slots_take(&next, KEY, &first), 0);
+        for (uint32_t i = 0; i < 8; i++) {
+            pinned[count] = publish(first + i, block_new());
+            cr_assert_not_null(lode_pin(pinned[count++]));
+        }
+    }
+    cr_assert_eq(next.page_count, 1);
+    lodei_slots_verify(&next);
+    cr_assert_eq(lode_unpin(live), -EINVAL);
+    cr_assert_eq(lode_unpin(zombie), -EINVAL);
+    cr_assert_eq(lode_unpin(edited), -EINVAL);
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_eq(lode_handle_pins(pinned[i]), 1);
+        cr_assert_eq(lode_unpin(pinned[i]), 0);
+    }
+    lodei_slots_finish(&next);
 }
 
 Test(pins, without_memory_to_park_a_version_nothing_changes)
