@@ -202,11 +202,13 @@ static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
     return generation;
 }
 
-/* Shut slots that are free against publishing; how many of the 8. */
+/* Shut slots that are free against publishing; how many of the 8. Dead ones are shut already. */
 static unsigned group_shut(struct lode_handle_page *page, uint32_t at)
 {
     for (unsigned i = 0; i < 8; i++) {
         uint64_t word = __atomic_load_n(&page->words[at + i], __ATOMIC_ACQUIRE);
+        if (lodei_word_state(word) == LODEI_SLOT_DEAD)
+            continue;
         if (lodei_word_state(word) != LODEI_SLOT_FREE ||
             !lodei_word_change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
             return i;
@@ -223,7 +225,9 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
     if (given) /* release: nobody who sees the slots open again sees the old key */
         __atomic_store_n(&page->keys[at / 8], LODEI_KEY_FREE | slots->free_group, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < shut; i++) {
-        uint32_t generation = given ? raise_generation(page, at + i) : page->generations[at + i];
+        uint32_t generation = page->generations[at + i];
+        if (given && generation != UINT32_MAX)
+            generation = raise_generation(page, at + i);
         usable &= generation != UINT32_MAX;
         __atomic_store_n(&page->words[at + i], lodei_free_word(generation), __ATOMIC_RELEASE);
     }

@@ -132,7 +132,8 @@ void lodei_slots_init(struct lodei_slots *slots, void *owner);
  * visible. 0 or -ENOMEM.
  */
 int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_first);
-/* Give a group back if all its slots are free: 0; -EBUSY: one is not, nothing changed. */
+/* Give a group back if all its slots are free or dead: 0; -EBUSY: one is not, nothing changed. With
+ * a dead one it is never taken again. */
 int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 /*
  * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, and

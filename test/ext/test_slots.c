@@ -134,6 +134,22 @@ Test(slots, a_generation_never_wraps)
     release_and_free(publish(first + 1, block_new())); /* its neighbours go on */
 }
 
+Test(slots, a_group_with_a_dead_slot_is_given_back_for_good)
+{
+    uint32_t first = group_new(), again;
+    age(first + 6, UINT32_MAX - 1);
+    release_and_free(publish(first + 6, block_new()));
+    lode_handle neighbour = publish(first + 7, block_new());
+    cr_assert_eq(lodei_slots_give(&slots, first), -EBUSY);
+    cr_assert(lode_handle_is_live(neighbour));
+    release_and_free(neighbour);
+    cr_assert_eq(lodei_slots_give(&slots, first), 0);
+    lodei_slots_verify(&slots);
+    cr_assert_eq(lodei_slots_take(&slots, KEY, &again), 0);
+    cr_assert_neq(again, first);
+    cr_assert_eq(lodei_slot_word(first + 6), (uint64_t)LODEI_SLOT_DEAD << LODEI_SLOT_STATE_SHIFT);
+}
+
 Test(slots, a_group_whose_giving_ends_a_generation_is_not_taken_again)
 {
     uint32_t first = group_new(), again;
