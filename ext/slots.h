@@ -77,10 +77,14 @@ LODE_INLINE uint64_t lodei_slot_word(uint32_t index)
 LODE_INLINE lode_handle lodei_slot_handle(uint32_t index)
 {
     struct lode_handle_page *page = lodei_slot_page(index);
-    uint32_t at = index & (LODE_HANDLE_PAGE - 1);
-    /* acquire, both: whichever life the generation is of, the handle names one that was there */
-    uint64_t word = lodei_word_settled(&page->words[at]);
-    uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
+    uint32_t at = index & (LODE_HANDLE_PAGE - 1), generation;
+    uint64_t word;
+    do {
+        /* acquire, all: a word between two looks at one generation is of that life. With the later
+         * one alone the word of a life that just ended would give the handle of the next. */
+        generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
+        word = lodei_word_settled(&page->words[at]);
+    } while (__atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) != generation);
     return (word & LODE_HANDLE_LIVE) != 0 ? ((uint64_t)(generation + 1) << 32 | index) : 0;
 }
 
