@@ -15,7 +15,9 @@
  * the new word. A reader may publish an epoch that is old already: that only holds blocks longer.
  *
  * Records belong to threads, are reused and never freed; `lock` guards their list and the blocks
- * that wait. The waiting list is a queue in rising epoch. It must never call into the program.
+ * that wait. The waiting list is a queue in rising epoch. Who takes blocks off it holds
+ * `settle_lock`, to be taken before `lock`, until they are freed: so none is in nobody's sight when
+ * a pool's end has waited for that lock. Readers only try it. It must never call into the program.
  */
 #include "ext/grace.h"
 
@@ -44,6 +46,8 @@ struct waiting {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int settle_again; /* since a settler last looked, something may have become free */
 static struct record *_Atomic records; /* grows at its head; read without lock */
 static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
@@ -57,6 +61,8 @@ static uint64_t record_count; /* guarded by lock */
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
 
+static void settle_unless_busy(void);
+
 static void thread_ended(void *record)
 {
     struct record *r = record;
@@ -67,18 +73,20 @@ static void thread_ended(void *record)
     r->taken = 0;
     pthread_mutex_unlock(&lock);
     if (atomic_load_explicit(&queue_count, memory_order_relaxed) != 0)
-        lodei_grace_settle();
+        settle_unless_busy();
 }
 
 static void fork_prepare(void)
 {
     lodei_slots_fork_lock();
+    pthread_mutex_lock(&settle_lock);
     pthread_mutex_lock(&lock);
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&settle_lock);
     lodei_slots_fork_unlock();
 }
 
@@ -160,7 +168,15 @@ void lode_read_end(void)
     /* release: pairs with the acquire in oldest_section(): what was read was read before */
     atomic_store_explicit(&self->since, 0, memory_order_release);
     if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
-        lodei_grace_settle();
+        settle_unless_busy();
+}
+
+static int section_is_open(void)
+{
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        if (atomic_load(&r->since) != 0) /* seq_cst: see the top of the file */
+            return 1;
+    return 0;
 }
 
 /* The epoch at which the oldest open section began; UINT64_MAX when none is open. */
@@ -180,7 +196,9 @@ static int queue_grow(void)
 {
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
     size_t capacity = queue_capacity != 0 ? queue_capacity * 2 : 64;
+    int saved = errno;
     struct waiting *grown = lode_heap_alloc(lode_heap_default(), capacity * sizeof(*grown));
+    errno = saved;
     if (grown == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
@@ -212,19 +230,23 @@ static int queue_push(void *block)
 
 void lodei_grace_free(void *block)
 {
-    if (lode_likely(oldest_section() == UINT64_MAX)) {
+    if (lode_likely(!section_is_open())) {
         lode_free(block);
+        /* What was filed while the last section ended was seen by nobody. */
+        if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
+            settle_unless_busy();
         return;
     }
     if (queue_push(block) != 0) {
-        if (self != NULL && self->depth != 0)
+        if (lodei_grace_inside())
             return; /* nowhere to note it and no way to wait: the block is lost */
         lodei_grace_wait();
         lode_free(block);
     }
 }
 
-void lodei_grace_settle(void)
+/* Under settle_lock. */
+static void settle(void)
 {
     struct waiting ready[32];
     size_t count;
@@ -241,6 +263,26 @@ void lodei_grace_settle(void)
         for (size_t i = 0; i < count; i++)
             lode_free(ready[i].block);
     } while (count == 32);
+}
+
+/* If another thread is at it, it looks once more: readers do not wait for its frees. */
+static void settle_unless_busy(void)
+{
+    /* seq_cst, all: either the settler sees the mark after it gave the lock up, or we get it */
+    atomic_store(&settle_again, 1);
+    while (atomic_load(&settle_again) && pthread_mutex_trylock(&settle_lock) == 0) {
+        /* what the thread that set the mark ended has ended for oldest_section() */
+        atomic_exchange(&settle_again, 0);
+        settle();
+        pthread_mutex_unlock(&settle_lock);
+    }
+}
+
+void lodei_grace_settle(void)
+{
+    pthread_mutex_lock(&settle_lock);
+    settle();
+    pthread_mutex_unlock(&settle_lock);
 }
 
 int lodei_grace_inside(void)
@@ -266,6 +308,8 @@ void lodei_grace_wait(void)
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)
 {
     *ret_readers = 0;
+    if (atomic_load_explicit(&queue_count, memory_order_relaxed) != 0)
+        settle_unless_busy();
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
         *ret_readers += atomic_load_explicit(&r->since, memory_order_relaxed) != 0;
     *ret_waiting = atomic_load_explicit(&queue_count, memory_order_relaxed);
