@@ -202,6 +202,7 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
 {
     float values[VOXELS_MAX];
     uint64_t word = lodei_handle_word(brick);
+    *ret_again = 0;
     if (word == 0)
         return -ESTALE;
     struct lodei_coding coding = lodei_coding_of(sdf, word);
@@ -225,7 +226,7 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0)
         return status;
-    int again = 0;
+    int again;
     do {
         void *old = NULL;
         status = lode_read_begin();
