@@ -46,6 +46,7 @@ static void store_hint(struct mine_store *store, const struct lodei_mine_edit *e
 static struct mine_cell store_tree_find(const struct mine_store *store, const int32_t at[3]);
 /* Add nodes, bytes and blocks of the octree and its index to `result`. */
 static void store_count(const struct mine_store *store, struct lodei_mine_result *result);
+/* Where the payload of an interface lies: its distances, or else its contents. */
 static uintptr_t store_address(const struct mine_store *store, const struct mine_cell *cell);
 /* What the storage has from the kernel by its own account, for the whole process; 0: it has none.
  */
@@ -336,20 +337,6 @@ static int dig_all(struct lane *lanes, unsigned threads)
 
 /* --- What it has come to --- */
 
-/* Not cryptographic: to see that two worlds are the same. Multiply and fold, ours. */
-static void hash_words(uint64_t *hash, const void *bytes, size_t count)
-{
-    const unsigned char *at = bytes;
-
-    for (; count > 0; count -= 8, at += 8) {
-        uint64_t word;
-
-        memcpy(&word, at, 8);
-        *hash = (*hash ^ word) * 0x9e3779b97f4a7c15;
-        *hash ^= *hash >> 29;
-    }
-}
-
 static void hash_contents(const struct lane *lane, const struct mine_cell *cell, uint64_t *hash)
 {
     uint16_t room[LODEI_MINE_VOXELS];
@@ -359,7 +346,7 @@ static void hash_contents(const struct lane *lane, const struct mine_cell *cell,
         contents = store_contents(&lane->store, cell, room);
     else
         lodei_sdf_channel_fill(sizeof(uint16_t), LODEI_MINE_SIDE, room, cell->content);
-    hash_words(hash, contents, sizeof(room));
+    lodei_mine_hash(hash, contents, sizeof(room));
 }
 
 static void count_brick(struct lane *lane, const int32_t at[3], struct lodei_mine_result *result)
@@ -377,7 +364,7 @@ static void count_brick(struct lane *lane, const int32_t at[3], struct lodei_min
         words[2] = node.content;
     else if (node.kind == LODEI_MINE_INTERFACE)
         words[2] = cell.with_distances ? cell.tier : cell.inside;
-    hash_words(&result->hash, words, sizeof(words));
+    lodei_mine_hash(&result->hash, words, sizeof(words));
     result->interface_bricks += cell.kind == LODEI_MINE_INTERFACE;
     result->contents_bricks += cell.with_contents;
     if (cell.with_distances)
@@ -386,7 +373,7 @@ static void count_brick(struct lane *lane, const int32_t at[3], struct lodei_min
         return;
     if (cell.with_distances) {
         store_distances(&lane->store, &cell, lane->work.distances);
-        hash_words(&result->hash, lane->work.distances, sizeof(lane->work.distances));
+        lodei_mine_hash(&result->hash, lane->work.distances, sizeof(lane->work.distances));
     }
     hash_contents(lane, &cell, &result->contents_hash);
     result->distances_bytes += cell.with_distances ? lodei_mine_payload_bytes(cell.tier) : 0;
@@ -417,11 +404,12 @@ static void slice_brick(struct lane *lane, const int32_t at[3], struct lodei_min
 
     brick->in_window = 1;
     brick->kind = cell.kind;
+    brick->with_distances = cell.with_distances;
     brick->tier = cell.tier;
-    if (cell.with_distances) {
+    if (cell.kind == LODEI_MINE_INTERFACE)
         brick->address = store_address(&lane->store, &cell);
+    if (cell.with_distances)
         store_distances(&lane->store, &cell, lane->work.distances);
-    }
     for (size_t y = 0; y < LODEI_MINE_SIDE; y++)
         for (size_t x = 0; x < LODEI_MINE_SIDE; x++) {
             size_t voxel = ((size_t)z * LODEI_MINE_SIDE + y) * LODEI_MINE_SIDE + x;
@@ -470,7 +458,7 @@ LODEI_MINE_RUN(const struct lodei_mine_config *config, struct lodei_mine_result 
         result->mapped_bytes = storage_mapped_bytes() - mapped;
     for (unsigned i = 0; i < LODEI_MINE_LANES && fault == 0; i++)
         count_lane(&lanes[i], result);
-    hash_words(&result->hash, &result->contents_hash, sizeof(result->contents_hash));
+    lodei_mine_hash(&result->hash, &result->contents_hash, sizeof(result->contents_hash));
     if (result->slice.bricks != NULL && fault == 0 && config->channels != LODEI_MINE_NODES)
         slice_lane(&lanes[0], &result->slice);
     for (unsigned i = 0; i < LODEI_MINE_LANES; i++) {

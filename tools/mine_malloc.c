@@ -362,8 +362,10 @@ static const uint16_t *store_contents(const struct mine_store *store, const stru
 
 static uintptr_t store_address(const struct mine_store *store, const struct mine_cell *cell)
 {
+    const struct line *line = (const struct line *)(uintptr_t)cell->ref;
+
     (void)store;
-    return (uintptr_t)((const struct line *)(uintptr_t)cell->ref)->distances;
+    return (uintptr_t)(line->distances != NULL ? line->distances : (void *)line->contents);
 }
 
 /* --- Boxes --- */

@@ -67,7 +67,7 @@ static void tier_colour(const struct lodei_mine_slice_brick *brick, colour ret_c
 {
     static const colour tiers[LODEI_MINE_TIERS] = {{230, 80, 60}, {240, 190, 50}, {70, 130, 230}};
 
-    if (brick->address == 0)
+    if (!brick->with_distances)
         plain_colour(brick, ret_colour);
     else
         memcpy(ret_colour, tiers[brick->tier], sizeof(colour));

@@ -4,8 +4,8 @@
  *
  *     above  each brick's tier: red 16 bits, yellow 8, blue 4; violet: contents only; grey:
  *            homogeneous; white: empty
- *     below  the span of 64 KiB that its distances lie in: one hue a span, white and grey where
- *            there are none
+ *     below  the span of 64 KiB that its distances lie in, or without them its contents: one hue a
+ *            span, white and grey where there are none
  *
  * What is solid is dark, what is not is pale, and what lies outside the window is black.
  */

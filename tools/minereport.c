@@ -224,6 +224,15 @@ static void json_asked(struct lodei_json *root, const struct lodei_mine_run *run
     lodei_json_count(window, "z", (uint64_t)config->window[2] * LODEI_MINE_SIDE);
 }
 
+/* 0: the storage was not asked. */
+static void json_hash(struct lodei_json *root, const char *key, uint64_t hash)
+{
+    if (hash != 0)
+        lodei_json_hex(root, key, hash);
+    else
+        lodei_json_null(root, key);
+}
+
 static void json_found(struct lodei_json *root, const struct lodei_mine_result *result)
 {
     struct lodei_json *bricks = lodei_json_object(root, "bricks");
@@ -305,8 +314,8 @@ void lodei_mine_json(const struct lodei_mine_run *run, FILE *out)
 
     compute(run, &figures);
     json_asked(root, run);
-    lodei_json_hex(root, "hash", run->result->hash);
-    lodei_json_hex(root, "contents_hash", run->result->contents_hash);
+    json_hash(root, "hash", run->result->hash);
+    json_hash(root, "contents_hash", run->result->contents_hash);
     json_found(root, run->result);
     json_bytes(root, run->result, &figures);
     json_times(root, run, &figures);
@@ -422,7 +431,8 @@ void lodei_mine_print(const struct lodei_mine_run *run, const struct lodei_termi
     fprintf(out, "%s%s%s, malloc is that of %s; %u thread%s, seed %llu\n", terminal->bold_on,
             run->alloc, terminal->plain, run->malloc_owner, run->config->threads,
             run->config->threads > 1 ? "s" : "", (unsigned long long)run->seed);
-    fprintf(out, "hash 0x%016llx\n", (unsigned long long)run->result->hash);
+    if (run->result->hash != 0)
+        fprintf(out, "hash 0x%016llx\n", (unsigned long long)run->result->hash);
     print_found(run->result, out);
     print_bytes(run->result, &figures, terminal);
     if (run->edits > 0) {

@@ -41,10 +41,10 @@ struct lodei_mine_slice {
     int32_t z; /* in voxels */
     /* [y][x] of the world's bricks and voxels, by the caller; zeroed */
     struct lodei_mine_slice_brick {
-        uintptr_t address; /* of the distances; 0: none are stored */
+        uintptr_t address; /* of an interface's payload */
         uint8_t in_window;
         uint8_t kind; /* enum lodei_mine_kind */
-        uint8_t tier;
+        uint8_t with_distances, tier;
     } * bricks;
     uint8_t *solid;
 };

@@ -179,3 +179,17 @@ void lodei_mine_clear(const uint16_t *contents, uint16_t air, struct lodei_mine_
         !lodei_sdf_channel_homogeneous(sizeof(uint16_t), LODEI_MINE_SIDE, brick->contents);
     brick->content = brick->contents[0];
 }
+
+/* Multiply and fold, ours. */
+void lodei_mine_hash(uint64_t *hash, const void *from, size_t bytes)
+{
+    const unsigned char *at = from;
+
+    for (; bytes > 0; bytes -= 8, at += 8) {
+        uint64_t word;
+
+        memcpy(&word, at, 8);
+        *hash = (*hash ^ word) * 0x9e3779b97f4a7c15;
+        *hash ^= *hash >> 29;
+    }
+}

@@ -91,4 +91,8 @@ unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3
  * Writes the brick's contents, with_contents and content. */
 void lodei_mine_clear(const uint16_t *contents, uint16_t air, struct lodei_mine_brick *brick);
 
+/* Take `bytes` at `from`, a multiple of 8, into *hash. Not cryptographic: to see that two worlds
+ * are the same. */
+void lodei_mine_hash(uint64_t *hash, const void *from, size_t bytes);
+
 #endif

@@ -34,7 +34,11 @@ enum {
 };
 enum { DEFAULT_EDITS = 100000, MAX_EDITS = 100000000 };
 
-static const char *const allocs[] = {"malloc"};
+/* The storages there are. */
+static const char *const allocs[] = {"malloc", "naive-node", "naive-voxel", "godot"};
+/* From this one on they only hold the whole world, to be measured. */
+enum { FIRST_FOR_SIZE = 1 };
+
 static const char *const tiers[] = {"16", "8", "4", "distance"};
 static const char *const channels[] = {"both", "distances", "nodes"};
 
@@ -44,7 +48,8 @@ struct request {
     int32_t window[3]; /* bricks; 0: all there are */
     int tier;          /* -1: by distance */
     int channels;
-    int json;
+    int json, for_size;
+    int edits_given;
 };
 
 /* Which of `words` is `arg`; ends the program if none is. */
@@ -77,6 +82,30 @@ static void number(const char *option, const char *arg, uint64_t lowest, uint64_
     if (lodei_units_parse(arg, lowest, highest, ret_number) != 0)
         argp_error(state, "--%s: bad number '%s', allowed: %llu-%llu", option, arg,
                    (unsigned long long)lowest, (unsigned long long)highest);
+}
+
+static void set_alloc(struct request *request, const char *arg, struct argp_state *state)
+{
+    int choice = CHOOSE("alloc", allocs, arg, state);
+
+    request->alloc = allocs[choice];
+    request->for_size = choice >= FIRST_FOR_SIZE;
+}
+
+/* What has no payloads, and what only holds the world, cannot be dug in. */
+static void check(struct request *request, struct argp_state *state)
+{
+    int fixed = request->for_size || request->channels == LODEI_MINE_NODES;
+
+    if (fixed && request->edits_given && request->edits > 0)
+        argp_error(state, "--alloc=%s --channels=%s cannot be dug in: no --edits", request->alloc,
+                   channels[request->channels]);
+    if (fixed)
+        request->edits = 0;
+    if (request->for_size)
+        memset(request->window, 0, sizeof(request->window));
+    if (request->for_size && request->picture != NULL)
+        argp_error(state, "--alloc=%s has no --picture", request->alloc);
 }
 
 /* "all", or "XxYxZ" in voxels. */
@@ -131,13 +160,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case OPTION_ALLOC:
-        request->alloc = allocs[CHOOSE("alloc", allocs, arg, state)];
+        set_alloc(request, arg, state);
         return 0;
     case 't':
         number("threads", arg, 1, LODEI_MINE_LANES, &request->threads, state);
         return 0;
     case OPTION_EDITS:
         number("edits", arg, 0, MAX_EDITS, &request->edits, state);
+        request->edits_given = 1;
         return 0;
     case OPTION_SEED:
         number("seed", arg, 0, UINT64_MAX, &request->seed, state);
@@ -152,8 +182,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         request->lib_dir = arg;
         return 0;
     case ARGP_KEY_END:
-        if (request->channels == LODEI_MINE_NODES && request->edits > 0)
-            argp_error(state, "--channels=nodes cannot be dug in: --edits=0");
+        check(request, state);
         return 0;
     default:
         return parse_world(key, arg, state);
@@ -161,7 +190,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"alloc", OPTION_ALLOC, "NAME", 0, "the storage (default: malloc)", 1},
+    {"alloc", OPTION_ALLOC, "NAME", 0,
+     "the storage: malloc (default); or for its size only: naive-node, naive-voxel, godot", 1},
     {"threads", 't', "N", 0, "1 or 2 (default: 1)", 1},
     {"edits", OPTION_EDITS, "N", 0, "of both lanes together (default: 100000)", 1},
     {"seed", OPTION_SEED, "N", 0, "of the miners (default: 1)", 1},
