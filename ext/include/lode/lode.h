@@ -8,7 +8,9 @@
 #define LODE_LODE_H
 
 #include "lode/allocator.h"
+#include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/sdf.h"
 #include "lode/stats.h"
 
 #endif
