@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "mineview.h"
 
@@ -27,8 +28,8 @@ static struct mine_cell store_find(const struct mine_store *store, const int32_t
 static void store_distances(const struct mine_store *store, const struct mine_cell *cell,
                             float *ret_distances);
 /* Contents of a cell that has some: `room`, or the store's own memory. */
-static const uint16_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
-                                      uint16_t *room);
+static const uint8_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
+                                     uint8_t *room);
 /* Make `at`, now as `cell` says, what `brick` says. `opened`: its contents may have changed. */
 static void store_put(struct mine_store *store, const int32_t at[3], const struct mine_cell *cell,
                       const struct lodei_mine_brick *brick, int opened);
@@ -40,8 +41,10 @@ static void store_retier(struct mine_store *store, const int32_t at[3],
 static void store_leave(struct mine_store *store, const struct lodei_mine_box *box);
 static void store_enter(struct mine_store *store, const struct lodei_mine_box *box);
 
-/* An edit is about to come. */
+/* An edit is about to come; an edit, or a part of a shift, is over: what readers could still look
+ * at goes now. */
 static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit);
+static void store_settle(struct mine_store *store);
 /* Kind and content of a place as the octree has them. */
 static struct mine_cell store_tree_find(const struct mine_store *store, const int32_t at[3]);
 /* Add nodes, bytes and blocks of the octree and its index to `result`. */
@@ -237,6 +240,7 @@ static void follow(struct lane *lane, const int16_t to[3])
     count = subtract(old, &view->window, boxes);
     for (unsigned i = 0; i < count; i++)
         store_leave(&lane->store, &boxes[i]);
+    store_settle(&lane->store);
     shift->leave_ticks = ticks_since(start);
 
     lane->meter.phase = LODEI_MINE_ENTER;
@@ -251,6 +255,7 @@ static void follow(struct lane *lane, const int16_t to[3])
     lane->meter.phase = LODEI_MINE_RETIER;
     start = lodei_mine_ticks();
     retier(lane, &old, old_viewer);
+    store_settle(&lane->store);
     shift->retier_ticks = ticks_since(start);
 }
 
@@ -270,6 +275,7 @@ static void work_round(struct lane *lane)
         start = lodei_mine_ticks();
         store_hint(&lane->store, edit);
         dig(lane, edit);
+        store_settle(&lane->store);
         lane->script.edit_ticks[lane->next] = ticks_since(start);
     }
 }
@@ -339,13 +345,13 @@ static int dig_all(struct lane *lanes, unsigned threads)
 
 static void hash_contents(const struct lane *lane, const struct mine_cell *cell, uint64_t *hash)
 {
-    uint16_t room[LODEI_MINE_VOXELS];
-    const uint16_t *contents = room;
+    uint8_t room[LODEI_MINE_VOXELS];
+    const uint8_t *contents = room;
 
     if (cell->with_contents)
         contents = store_contents(&lane->store, cell, room);
     else
-        lodei_sdf_channel_fill(sizeof(uint16_t), LODEI_MINE_SIDE, room, cell->content);
+        memset(room, cell->content, sizeof(room));
     lodei_mine_hash(hash, contents, sizeof(room));
 }
 
@@ -430,6 +436,14 @@ static void slice_lane(struct lane *lane, struct lodei_mine_slice *slice)
             slice_brick(lane, at, slice);
 }
 
+static double cpu_s(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
 static double seconds_since(uint64_t start)
 {
     return (double)(lodei_mine_ticks() - start) * lodei_mine_tick_ns() / 1e9;
@@ -450,7 +464,9 @@ LODEI_MINE_RUN(const struct lodei_mine_config *config, struct lodei_mine_result 
     result->build_s = seconds_since(start);
     result->resident_built = lodei_mine_resident_bytes();
     start = lodei_mine_ticks();
+    result->dig_cpu_s = -cpu_s();
     fault = dig_all(lanes, config->threads);
+    result->dig_cpu_s += cpu_s();
     result->dig_s = seconds_since(start);
     result->resident_end = lodei_mine_resident_bytes();
     result->resident_peak = with_peak ? lodei_mine_peak_bytes() : 0;

@@ -86,8 +86,8 @@ static void fill_brick(struct land *land, const int32_t at[3], uint16_t *distanc
         memcpy(values, arrival.distances, sizeof(values));
     copy_brick(distances, values, 0);
     lodei_sdf_channel_fill(sizeof(uint16_t), LODEI_MINE_SIDE, values, arrival.content);
-    if (arrival.contents != NULL)
-        memcpy(values, arrival.contents, sizeof(values));
+    for (size_t i = 0; arrival.contents != NULL && i < LODEI_MINE_VOXELS; i++)
+        values[i] = arrival.contents[i];
     copy_brick(contents, values, 0);
 }
 
@@ -159,12 +159,15 @@ static void hash_brick(const struct land *land, const int32_t at[3], uint64_t *h
     const struct block *block = *slot_of(land, at);
     int32_t brick[3] = {at[0] % BRICKS_A_SIDE, at[1] % BRICKS_A_SIDE, at[2] % BRICKS_A_SIDE};
     uint16_t values[LODEI_MINE_VOXELS];
+    uint8_t contents[LODEI_MINE_VOXELS];
 
     lodei_sdf_channel_fill(sizeof(uint16_t), LODEI_MINE_SIDE, values,
                            (unsigned)block->channels[CHANNEL_CONTENTS].value);
     if (block->channels[CHANNEL_CONTENTS].data != NULL)
         copy_brick(block->channels[CHANNEL_CONTENTS].data + corner_of(brick), values, 1);
-    lodei_mine_hash(hash, values, sizeof(values));
+    for (size_t i = 0; i < LODEI_MINE_VOXELS; i++)
+        contents[i] = (uint8_t)values[i];
+    lodei_mine_hash(hash, contents, sizeof(contents));
 }
 
 static void hash_land(const struct land *land, uint64_t *hash)

@@ -3,92 +3,20 @@
  * lode-mine-malloc.so: bricks and octree of `lode mine` over malloc, as an engine without pools
  * would keep them. Whatever allocator stands behind malloc is what is measured.
  *
- * A line is one node, or the description of one brick: 64 bytes, as in Lode's own octree, so that
- * both hold the same nodes. A node's children are uniform (their content stands in the node; those
- * of air are the empty ones) or interfaces; the interfaces among them are one array of 1-8 lines,
- * in the order of their numbers x + 2y + 4z: child c is line number
- * popcount(interfaces & ((1 << c) - 1)).
+ * Nothing is written in place, so that meshers and physics that read a brick while it is edited
+ * have one whole version of it, as with Lode's pools: a change makes a new payload, and the old one
+ * is freed when the edit is over (store_settle()). lode-mine-malloc-in-place.so, the same with
+ * IN_PLACE 1, is for a program that has no such readers: it writes into the payload it has.
  *
- *     node        interfaces 0b00100101           group, by realloc()
- *     +--------------------------------+     +----+----+----+
- *     | group, content[8], masks       | --> | c0 | c2 | c5 |     lines of nodes, or of bricks:
- *     +--------------------------------+     +----+----+----+     payloads by malloc() of exactly
- *                                                                 what the tier takes
- *
- * Lines move when their group changes. Nothing points at a node but its parent; the lines of bricks
- * are also known to the window's grid, whose slots wrap around as the window moves: a line's
- * address, or the content of a uniform brick, shifted left, with the lowest bit set.
+ * mine_lines.h has the octree and the grid. Payloads are malloc()ed in exactly the size that their
+ * tier takes.
  *
  * One thread at a time works on a store. Out of memory ends the program.
  */
 #include <dlfcn.h>
-#include <err.h>
 #include <malloc.h>
-#include <stdlib.h>
 
-#include "mineview.h"
-#include "verbs.h"
-
-enum { CHILDREN = 8, LEVELS = 16 };
-
-struct line {
-    union {
-        struct { /* a node */
-            struct line *group;
-            uint16_t content[CHILDREN]; /* of uniform children */
-        };
-        struct { /* a brick */
-            void *distances;
-            uint16_t *contents;
-        };
-    };
-    int32_t at[3];      /* a brick's place */
-    uint8_t interfaces; /* a node's children: a bit each */
-    uint8_t with_distances, with_contents, inside, tier;
-    uint8_t unused;
-    uint16_t value; /* a brick's content, if all is one */
-    uint8_t spare[16];
-};
-_Static_assert(sizeof(struct line) == 64, "a cache line");
-
-struct mine_store {
-    const struct mine_view *view;
-    struct line root; /* a node even if all of it is uniform */
-    int32_t at[3];    /* its lowest brick */
-    unsigned levels;  /* it is 1 << levels bricks a side */
-    uint16_t air;
-    int32_t mask[3]; /* sides of the grid, less one; powers of two */
-    uintptr_t *grid;
-};
-
-/* --- Memory --- */
-
-static void *checked(void *memory)
-{
-    if (memory == NULL)
-        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
-    return memory;
-}
-
-static void *get(const struct mine_store *store, size_t bytes)
-{
-    void *memory;
-
-    LODEI_MINE_MEMORY(store->view->meter, memory = malloc(bytes));
-    return checked(memory);
-}
-
-static void *resize(const struct mine_store *store, void *memory, size_t bytes)
-{
-    LODEI_MINE_MEMORY(store->view->meter, memory = realloc(memory, bytes));
-    return checked(memory);
-}
-
-static void give_back(const struct mine_store *store, void *memory)
-{
-    if (memory != NULL)
-        LODEI_MINE_MEMORY(store->view->meter, free(memory));
-}
+#include "mine_lines.h"
 
 /* What the C library's malloc has from the kernel; 0 where another allocator stands before it. */
 static uint64_t storage_mapped_bytes(void)
@@ -103,187 +31,86 @@ static uint64_t storage_mapped_bytes(void)
     return info.arena + info.hblkhd;
 }
 
-/* --- The grid --- */
-
-static uintptr_t *slot_of(const struct mine_store *store, const int32_t at[3])
-{
-    size_t x = (size_t)(at[0] & store->mask[0]), y = (size_t)(at[1] & store->mask[1]);
-    size_t z = (size_t)(at[2] & store->mask[2]);
-    size_t width = (size_t)store->mask[0] + 1, height = (size_t)store->mask[1] + 1;
-
-    return &store->grid[(z * height + y) * width + x];
-}
-
-static void note_uniform(const struct mine_store *store, const int32_t at[3], uint16_t content)
-{
-    *slot_of(store, at) = (uintptr_t)content << 1 | 1;
-}
-
-/* --- Groups --- */
-
-static unsigned count_of(unsigned interfaces)
-{
-    return (unsigned)__builtin_popcount(interfaces);
-}
-
-static unsigned before(unsigned interfaces, unsigned child)
-{
-    return count_of(interfaces & ((1u << child) - 1));
-}
-
-/* A group of bricks has a new address, or its lines have new places in it. */
-static void place_lines(const struct mine_store *store, struct line *group, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        *slot_of(store, group[i].at) = (uintptr_t)&group[i];
-}
-
-/* Give `child`, which was uniform, a line; what stands in it is undefined. */
-static struct line *insert_line(const struct mine_store *store, struct line *node, unsigned child)
-{
-    unsigned count = count_of(node->interfaces), at = before(node->interfaces, child);
-
-    node->group = resize(store, node->group, (count + 1) * sizeof(struct line));
-    memmove(node->group + at + 1, node->group + at, (count - at) * sizeof(struct line));
-    node->interfaces |= (uint8_t)(1u << child);
-    return node->group + at;
-}
-
-/* Make `child`, which had a line, uniform. */
-static void remove_line(const struct mine_store *store, struct line *node, unsigned child,
-                        uint16_t content)
-{
-    unsigned count = count_of(node->interfaces) - 1, at = before(node->interfaces, child);
-
-    memmove(node->group + at, node->group + at + 1, (count - at) * sizeof(struct line));
-    if (count > 0) {
-        node->group = resize(store, node->group, count * sizeof(struct line));
-    } else {
-        give_back(store, node->group);
-        node->group = NULL;
-    }
-    node->interfaces &= (uint8_t) ~(1u << child);
-    node->content[child] = content;
-}
-
-/* --- Nodes --- */
-
-static void init_node(struct line *node, uint16_t content)
-{
-    memset(node, 0, sizeof(*node));
-    for (unsigned child = 0; child < CHILDREN; child++)
-        node->content[child] = content;
-}
-
-/* All children are uniform, and alike. */
-static int collapses(const struct line *node)
-{
-    if (node->interfaces != 0)
-        return 0;
-    for (unsigned child = 1; child < CHILDREN; child++)
-        if (node->content[child] != node->content[0])
-            return 0;
-    return 1;
-}
-
-/* Which child of a node at `level`, whose children are 1 << level bricks a side, `at` lies in. */
-static unsigned child_of(const struct mine_store *store, const int32_t at[3], unsigned level)
-{
-    unsigned child = 0;
-
-    for (unsigned axis = 0; axis < 3; axis++)
-        child |= ((unsigned)(at[axis] - store->at[axis]) >> level & 1) << axis;
-    return child;
-}
-
-/* The nodes around `at`, path[level] for each level, made where they do not exist. */
-static void open_path(struct mine_store *store, const int32_t at[3], struct line *path[LEVELS])
-{
-    struct line *node = &store->root;
-
-    for (unsigned level = store->levels - 1; level > 0; level--) {
-        unsigned child = child_of(store, at, level);
-
-        path[level] = node;
-        if (node->interfaces >> child & 1) {
-            node = node->group + before(node->interfaces, child);
-        } else {
-            uint16_t content = node->content[child];
-
-            node = insert_line(store, node, child);
-            init_node(node, content);
-        }
-    }
-    path[0] = node;
-}
-
-/* The brick at `at`, which was uniform, gets a line. */
-static struct line *make_line(struct mine_store *store, const int32_t at[3])
-{
-    struct line *path[LEVELS], *line;
-
-    open_path(store, at, path);
-    line = insert_line(store, path[0], child_of(store, at, 0));
-    memset(line, 0, sizeof(*line));
-    memcpy(line->at, at, sizeof(line->at));
-    place_lines(store, path[0]->group, count_of(path[0]->interfaces));
-    return line;
-}
-
-/* The brick at `at` becomes uniform, and with it every node that then is. */
-static void make_uniform(struct mine_store *store, const int32_t at[3], uint16_t content)
-{
-    struct line *path[LEVELS];
-    unsigned child = child_of(store, at, 0);
-
-    open_path(store, at, path);
-    if (path[0]->interfaces >> child & 1) {
-        remove_line(store, path[0], child, content);
-        place_lines(store, path[0]->group, count_of(path[0]->interfaces));
-    }
-    path[0]->content[child] = content;
-    note_uniform(store, at, content);
-    for (unsigned level = 1; level < store->levels && collapses(path[level - 1]); level++)
-        remove_line(store, path[level], child_of(store, at, level), content);
-}
-
 /* --- Bricks --- */
 
-/* Bring a brick's payloads up to what `brick` says. */
-static void fill_line(const struct mine_store *store, struct line *line,
-                      const struct lodei_mine_brick *brick, int opened)
+/* Free a payload as soon as nobody can read it any more. */
+static void retire(struct mine_store *store, void *payload)
 {
+    if (payload == NULL)
+        return;
+    if (IN_PLACE) {
+        give_back(store, payload);
+        return;
+    }
+    if (store->retired_count == store->retired_room) {
+        store->retired_room = store->retired_room > 0 ? 2 * store->retired_room : 64;
+        store->retired =
+            checked(realloc(store->retired, store->retired_room * sizeof(*store->retired)));
+    }
+    store->retired[store->retired_count++] = payload;
+}
+
+static void store_settle(struct mine_store *store)
+{
+    for (size_t i = 0; i < store->retired_count; i++)
+        give_back(store, store->retired[i]);
+    store->retired_count = 0;
+}
+
+static void *copy_of(const struct mine_store *store, const void *from, size_t bytes)
+{
+    return memcpy(get(store, bytes), from, bytes);
+}
+
+static void put_distances(struct mine_store *store, struct line *line,
+                          const struct lodei_mine_brick *brick)
+{
+    void *old = line->distances, *payload = NULL;
+
+    if (brick->with_distances) {
+        payload = IN_PLACE && old != NULL ? old : get(store, lodei_mine_payload_bytes(brick->tier));
+        (void)lodei_sdf_encode(lodei_mine_bits[brick->tier], LODEI_MINE_SIDE, LODEI_MINE_BAND,
+                               brick->distances, payload);
+    }
+    if (payload == old)
+        return;
+    __atomic_store_n(&line->distances, payload, __ATOMIC_RELEASE); /* pairs with readers' loads */
+    retire(store, old);
+}
+
+static void put_contents(struct mine_store *store, struct line *line,
+                         const struct lodei_mine_brick *brick)
+{
+    uint8_t *old = line->contents, *payload = NULL;
+
+    if (brick->with_contents && IN_PLACE && old != NULL) {
+        memcpy(old, brick->contents, LODEI_MINE_CONTENTS_BYTES);
+        return;
+    }
+    if (brick->with_contents)
+        payload = copy_of(store, brick->contents, LODEI_MINE_CONTENTS_BYTES);
+    __atomic_store_n(&line->contents, payload, __ATOMIC_RELEASE); /* pairs with readers' loads */
+    retire(store, old);
+}
+
+/* Bring a brick's line and payloads up to what `brick` says. */
+static void put_line(struct mine_store *store, struct line *line,
+                     const struct lodei_mine_brick *brick, int opened)
+{
+    put_distances(store, line, brick);
+    if (opened || line->with_contents != brick->with_contents)
+        put_contents(store, line, brick);
     line->with_distances = brick->with_distances;
+    line->with_contents = brick->with_contents;
     line->inside = brick->inside;
     line->tier = brick->tier;
     line->value = brick->content;
-    opened |= line->with_contents != brick->with_contents;
-    line->with_contents = brick->with_contents;
-    if (store->view->config->channels == LODEI_MINE_NODES)
-        return;
-    if (!brick->with_distances) {
-        give_back(store, line->distances);
-        line->distances = NULL;
-    } else {
-        if (line->distances == NULL)
-            line->distances = get(store, lodei_mine_payload_bytes(brick->tier));
-        (void)lodei_sdf_encode(lodei_mine_bits[brick->tier], LODEI_MINE_SIDE, LODEI_MINE_BAND,
-                               brick->distances, line->distances);
-    }
-    if (!brick->with_contents) {
-        give_back(store, line->contents);
-        line->contents = NULL;
-    } else if (opened) {
-        if (line->contents == NULL)
-            line->contents = get(store, LODEI_MINE_CONTENTS_BYTES);
-        memcpy(line->contents, brick->contents, LODEI_MINE_CONTENTS_BYTES);
-    }
 }
 
-static void empty_line(const struct mine_store *store, struct line *line)
+static void empty_line(struct mine_store *store, struct line *line)
 {
-    give_back(store, line->distances);
-    give_back(store, line->contents);
+    retire(store, line->distances);
+    retire(store, line->contents);
 }
 
 static void store_put(struct mine_store *store, const int32_t at[3], const struct mine_cell *cell,
@@ -292,7 +119,7 @@ static void store_put(struct mine_store *store, const int32_t at[3], const struc
     struct line *line = (struct line *)(uintptr_t)cell->ref;
 
     if (!lodei_mine_uniform(brick)) {
-        fill_line(store, line != NULL ? line : make_line(store, at), brick, opened);
+        put_line(store, line != NULL ? line : make_line(store, at), brick, opened);
         return;
     }
     if (line != NULL)
@@ -304,13 +131,13 @@ static void store_retier(struct mine_store *store, const int32_t at[3],
                          const struct mine_cell *cell, uint8_t tier)
 {
     struct line *line = (struct line *)(uintptr_t)cell->ref;
-    void *distances = get(store, lodei_mine_payload_bytes(tier));
+    void *old = line->distances, *payload = get(store, lodei_mine_payload_bytes(tier));
 
     (void)at;
-    lodei_sdf_recode(lodei_mine_bits[line->tier], LODEI_MINE_BAND, line->distances,
-                     lodei_mine_bits[tier], LODEI_MINE_BAND, distances, LODEI_MINE_SIDE);
-    give_back(store, line->distances);
-    line->distances = distances;
+    lodei_sdf_recode(lodei_mine_bits[line->tier], LODEI_MINE_BAND, old, lodei_mine_bits[tier],
+                     LODEI_MINE_BAND, payload, LODEI_MINE_SIDE);
+    __atomic_store_n(&line->distances, payload, __ATOMIC_RELEASE); /* pairs with readers' loads */
+    retire(store, old);
     line->tier = tier;
 }
 
@@ -325,7 +152,7 @@ static struct mine_cell cell_of_line(const struct line *line)
                               .ref = (uintptr_t)line};
 }
 
-static struct mine_cell cell_of_content(const struct mine_store *store, uint16_t content)
+static struct mine_cell cell_of_content(const struct mine_store *store, uint8_t content)
 {
     return (struct mine_cell){.kind =
                                   content == store->air ? LODEI_MINE_EMPTY : LODEI_MINE_HOMOGENEOUS,
@@ -338,7 +165,7 @@ static struct mine_cell store_find(const struct mine_store *store, const int32_t
     uintptr_t slot = *slot_of(store, at);
 
     if (slot & 1)
-        return cell_of_content(store, (uint16_t)(slot >> 1));
+        return cell_of_content(store, (uint8_t)(slot >> 1));
     return cell_of_line((const struct line *)slot);
 }
 
@@ -352,8 +179,8 @@ static void store_distances(const struct mine_store *store, const struct mine_ce
                      ret_distances);
 }
 
-static const uint16_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
-                                      uint16_t *room)
+static const uint8_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
+                                     uint8_t *room)
 {
     (void)store;
     (void)room;
@@ -408,15 +235,10 @@ static void keep_children(const struct mine_store *store, struct line *node, uns
 }
 
 static void set_uniform(struct line *node, struct children *children, unsigned child,
-                        uint16_t content)
+                        uint8_t content)
 {
     children->interfaces &= ~(1u << child);
     node->content[child] = content;
-}
-
-static void *copy_of(const struct mine_store *store, const void *from, size_t bytes)
-{
-    return memcpy(get(store, bytes), from, bytes);
 }
 
 static void enter_brick(struct mine_store *store, const int32_t at[3], struct line *node,
@@ -535,6 +357,8 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
         slots *= (size_t)store->mask[axis]--;
     }
     init_node(&store->root, store->air);
+    store->retired = NULL;
+    store->retired_count = store->retired_room = 0;
     store->grid = checked(malloc(slots * sizeof(*store->grid)));
     for (size_t i = 0; i < slots; i++)
         store->grid[i] = (uintptr_t)store->air << 1 | 1;
@@ -543,6 +367,8 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
 static void store_finish(struct mine_store *store)
 {
     store_leave(store, &store->view->lane);
+    store_settle(store);
+    free(store->retired);
     free(store->grid);
 }
 

@@ -32,8 +32,8 @@ struct node {
         uintptr_t child[CHILDREN];
         struct {
             void *distances;
-            uint16_t *contents;
-            uint16_t content;
+            uint8_t *contents;
+            uint8_t content;
             uint8_t tier;
         };
     };
@@ -67,7 +67,7 @@ static struct node *get_node(struct forest *forest)
     return get(forest, sizeof(struct node));
 }
 
-static uintptr_t get_uniform(struct forest *forest, uint16_t content)
+static uintptr_t get_uniform(struct forest *forest, uint8_t content)
 {
     struct node *node = get_node(forest);
 
@@ -105,7 +105,7 @@ static uintptr_t get_brick(struct forest *forest, const struct lodei_mine_arriva
 /* --- Voxels --- */
 
 /* The voxel `corner` and those up to `side` away from it are all alike. */
-static int alike(const uint16_t *contents, unsigned corner, unsigned side)
+static int alike(const uint8_t *contents, unsigned corner, unsigned side)
 {
     for (unsigned z = 0; z < side; z++)
         for (unsigned y = 0; y < side; y++)
@@ -116,7 +116,7 @@ static int alike(const uint16_t *contents, unsigned corner, unsigned side)
     return 1;
 }
 
-static uintptr_t get_voxels(struct forest *forest, const uint16_t *contents, unsigned corner,
+static uintptr_t get_voxels(struct forest *forest, const uint8_t *contents, unsigned corner,
                             unsigned side)
 {
     struct node *node;
@@ -141,7 +141,7 @@ static uintptr_t get_signs(struct forest *forest, const struct lodei_mine_arriva
     const struct lodei_mine_world *world = forest->config->world;
     const uint8_t *payload = arrival->distances;
     unsigned bits = lodei_mine_bits[arrival->tier];
-    uint16_t contents[LODEI_MINE_VOXELS];
+    uint8_t contents[LODEI_MINE_VOXELS];
 
     for (unsigned i = 0; i < LODEI_MINE_VOXELS; i++) {
         int solid = lodei_sdf_code_at(bits, payload, i) < 1u << (bits - 1);
@@ -187,7 +187,7 @@ static uintptr_t get_place(struct forest *forest, const int32_t at[3])
 /* --- The tree above the bricks --- */
 
 /* Are all bricks up to `side` away from `low` uniform and alike? */
-static int uniform(struct forest *forest, const int32_t low[3], int32_t side, uint16_t *ret_content)
+static int uniform(struct forest *forest, const int32_t low[3], int32_t side, uint8_t *ret_content)
 {
     int32_t at[3];
 
@@ -207,7 +207,7 @@ static int uniform(struct forest *forest, const int32_t low[3], int32_t side, ui
 static uintptr_t get_tree(struct forest *forest, const int32_t low[3], int32_t side)
 {
     struct node *node;
-    uint16_t content;
+    uint8_t content;
 
     if (side == 1)
         return get_place(forest, low);
@@ -242,7 +242,7 @@ static void give_back(uintptr_t tree)
 /* --- What has become of it --- */
 
 /* The contents of a tree of `side` voxels, as part of a brick's. */
-static void spread(uintptr_t tree, unsigned side, uint16_t *ret_contents)
+static void spread(uintptr_t tree, unsigned side, uint8_t *ret_contents)
 {
     const struct node *node = (const struct node *)(tree & ~(uintptr_t)1);
 
@@ -266,7 +266,7 @@ static void spread(uintptr_t tree, unsigned side, uint16_t *ret_contents)
 static void hash_place(const struct forest *forest, const int32_t at[3], int32_t side,
                        uint64_t *hash)
 {
-    uint16_t contents[LODEI_MINE_VOXELS];
+    uint8_t contents[LODEI_MINE_VOXELS];
     uintptr_t tree = forest->root;
 
     while (side > 1 && tree & 1) {

@@ -295,6 +295,7 @@ static void json_times(struct lodei_json *root, const struct lodei_mine_run *run
     seconds = lodei_json_object(root, "seconds");
     lodei_json_real(seconds, "load", run->load_s);
     lodei_json_real(seconds, "dig", run->result->dig_s);
+    lodei_json_real(seconds, "dig_cpu", run->result->dig_cpu_s);
     memory = lodei_json_object(root, "memory_operations");
     for (int p = 0; p < LODEI_MINE_PHASES; p++) {
         struct lodei_json *phase = lodei_json_object(memory, phase_names[p]);
@@ -365,6 +366,8 @@ static void print_memory(const struct figures *figures, const struct lodei_termi
     lodei_table_cell(table, "seconds");
     lodei_table_cell(table, "share");
     for (int p = 0; p < LODEI_MINE_PHASES; p++) {
+        if (figures->memory[p].operations == 0)
+            continue;
         lodei_table_cell(table, "%s", phase_names[p]);
         lodei_table_cell(table, "%llu", (unsigned long long)figures->memory[p].operations);
         lodei_table_cell(table, "%.1f", figures->memory[p].each_ns);
@@ -402,6 +405,8 @@ static void print_bytes(const struct lodei_mine_result *result, const struct fig
         bytes_row(table, "resident, peak", (double)result->resident_peak - start, "");
     lodei_table_print(table, terminal, 0);
     lodei_table_destroy(table);
+    if (result->interface_bricks == 0)
+        return;
     fprintf(terminal->out,
             "bits a voxel: %.2f live, %.2f resident, of bricks stored; %.2f of the window\n",
             figures->live_bits, figures->resident_bits, figures->world_bits);
@@ -433,7 +438,8 @@ void lodei_mine_print(const struct lodei_mine_run *run, const struct lodei_termi
             run->config->threads > 1 ? "s" : "", (unsigned long long)run->seed);
     if (run->result->hash != 0)
         fprintf(out, "hash 0x%016llx\n", (unsigned long long)run->result->hash);
-    print_found(run->result, out);
+    if (run->result->interface_bricks > 0)
+        print_found(run->result, out);
     print_bytes(run->result, &figures, terminal);
     if (run->edits > 0) {
         fprintf(out, "%.0f edits/s, without shifts; %.1f %% of the time in memory operations\n",

@@ -66,7 +66,7 @@ struct lodei_mine_result {
     uint64_t memory_blocks; /* live */
     /* resident: before the first brick, with the window filled, at the end, at most in between */
     uint64_t resident_start, resident_built, resident_end, resident_peak;
-    double build_s, dig_s;
+    double build_s, dig_s, dig_cpu_s; /* the last of all threads together */
     size_t shift_counts[LODEI_MINE_LANES];
     struct lodei_mine_meter meters[LODEI_MINE_LANES];
     struct lodei_mine_slice slice; /* bricks NULL: none is wanted */

@@ -25,8 +25,7 @@ struct mine_view {
 /* What stands at one place of the window. */
 struct mine_cell {
     uint8_t kind; /* enum lodei_mine_kind */
-    uint8_t with_distances, with_contents, inside, tier;
-    uint16_t content;
+    uint8_t with_distances, with_contents, inside, tier, content;
     uint64_t ref; /* the storage's */
 };
 

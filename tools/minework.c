@@ -7,6 +7,16 @@
 
 static const float band = LODEI_MINE_BAND;
 
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static float smaller(float a, float b)
+{
+    return a < b ? a : b;
+}
+
 /* Where a brick of the repeated world stands in the file. Its voxel v is voxel v ^ *ret_flip of
  * that: x, z or both run the other way. */
 static const struct lodei_mine_source *find_source(const struct lodei_mine_world *world,
@@ -50,8 +60,8 @@ static const void *mirror_packed(const struct lodei_mine_packed *packed, uint8_t
     return room->packed;
 }
 
-static const uint16_t *mirror_contents(const uint16_t *contents, unsigned flip,
-                                       struct lodei_mine_brick *room)
+static const uint8_t *mirror_contents(const uint8_t *contents, unsigned flip,
+                                      struct lodei_mine_brick *room)
 {
     for (unsigned i = 0; i < LODEI_MINE_VOXELS; i++)
         room->contents[i] = contents[i ^ flip];
@@ -92,8 +102,8 @@ struct lodei_mine_box lodei_mine_reach(const struct lodei_mine_edit *edit,
 
     for (int axis = 0; axis < 3; axis++) {
         float reach = edit->radius + band;
-        float low = fminf(edit->from[axis], edit->to[axis]) - reach;
-        float high = fmaxf(edit->from[axis], edit->to[axis]) + reach;
+        float low = smaller(edit->from[axis], edit->to[axis]) - reach;
+        float high = larger(edit->from[axis], edit->to[axis]) + reach;
         int32_t first = (int32_t)floorf(low / LODEI_MINE_SIDE);
         int32_t last = (int32_t)floorf(high / LODEI_MINE_SIDE);
 
@@ -111,9 +121,9 @@ static int near(const struct lodei_mine_edit *edit, const int32_t at[3], float r
     /* segments run along an axis: segment and voxel centres both are boxes */
     for (int axis = 0; axis < 3; axis++) {
         float low = (float)(at[axis] * LODEI_MINE_SIDE) + 0.5f;
-        float below = low - fmaxf(edit->from[axis], edit->to[axis]);
-        float above = fminf(edit->from[axis], edit->to[axis]) - (low + LODEI_MINE_SIDE - 1);
-        float gap = fmaxf(fmaxf(below, above), 0);
+        float below = low - larger(edit->from[axis], edit->to[axis]);
+        float above = smaller(edit->from[axis], edit->to[axis]) - (low + LODEI_MINE_SIDE - 1);
+        float gap = larger(larger(below, above), 0);
 
         square += gap * gap;
     }
@@ -168,15 +178,14 @@ unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3
     return LODEI_MINE_CARVED | (opened ? LODEI_MINE_OPENED : 0);
 }
 
-void lodei_mine_clear(const uint16_t *contents, uint16_t air, struct lodei_mine_brick *brick)
+void lodei_mine_clear(const uint8_t *contents, uint8_t air, struct lodei_mine_brick *brick)
 {
     for (unsigned i = 0; i < LODEI_MINE_VOXELS; i++) {
-        uint16_t old = contents != NULL ? contents[i] : brick->content;
+        uint8_t old = contents != NULL ? contents[i] : brick->content;
 
         brick->contents[i] = brick->opened[i] ? air : old;
     }
-    brick->with_contents =
-        !lodei_sdf_channel_homogeneous(sizeof(uint16_t), LODEI_MINE_SIDE, brick->contents);
+    brick->with_contents = !lodei_sdf_channel_homogeneous(1, LODEI_MINE_SIDE, brick->contents);
     brick->content = brick->contents[0];
 }
 

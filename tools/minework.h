@@ -31,10 +31,10 @@ enum lodei_mine_channels {
 
 struct lodei_mine_brick {
     _Alignas(64) float distances[LODEI_MINE_VOXELS]; /* only if with_distances */
-    uint16_t contents[LODEI_MINE_VOXELS];            /* only if with_contents */
+    uint8_t contents[LODEI_MINE_VOXELS];             /* only if with_contents */
     uint8_t opened[LODEI_MINE_VOXELS];               /* by the last carve */
     uint16_t packed[LODEI_MINE_VOXELS];              /* room for an arrival */
-    uint16_t content;                                /* of all voxels, if not with_contents */
+    uint8_t content;                                 /* of all voxels, if not with_contents */
     uint8_t with_distances, with_contents;
     uint8_t inside; /* if not with_distances: 1 all lie beyond -band, 0 beyond +band */
     uint8_t tier;
@@ -51,13 +51,13 @@ static inline size_t lodei_mine_payload_bytes(unsigned tier)
 {
     return LODEI_MINE_VOXELS * (size_t)lodei_mine_bits[tier] / 8;
 }
-enum { LODEI_MINE_CONTENTS_BYTES = LODEI_MINE_VOXELS * sizeof(uint16_t) };
+enum { LODEI_MINE_CONTENTS_BYTES = LODEI_MINE_VOXELS };
 
 /* A brick as it enters the window, packed. */
 struct lodei_mine_arrival {
-    const void *distances;    /* the payload of its tier; NULL: all lie beyond the band */
-    const uint16_t *contents; /* NULL: all are `content` */
-    uint16_t content;
+    const void *distances;   /* the payload of its tier; NULL: all lie beyond the band */
+    const uint8_t *contents; /* NULL: all are `content` */
+    uint8_t content;
     uint8_t inside, tier;                  /* as in struct lodei_mine_brick */
     uint8_t with_distances, with_contents; /* also where the channels leave payloads out */
 };
@@ -89,7 +89,7 @@ unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3
 
 /* Make air of what was opened. `contents`: what the brick held, NULL for brick->content everywhere.
  * Writes the brick's contents, with_contents and content. */
-void lodei_mine_clear(const uint16_t *contents, uint16_t air, struct lodei_mine_brick *brick);
+void lodei_mine_clear(const uint8_t *contents, uint8_t air, struct lodei_mine_brick *brick);
 
 /* Take `bytes` at `from`, a multiple of 8, into *hash. Not cryptographic: to see that two worlds
  * are the same. */

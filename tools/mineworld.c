@@ -60,7 +60,7 @@ void lodei_mine_sign(const int32_t *to_solid, const int32_t *to_open, size_t vox
 }
 
 /* The whole world's signed squares, int8_t[LODEI_WORLD_NODES] of pages. */
-static int8_t *transform(const struct lodei_mine_world *world, const uint16_t *nodes)
+static int8_t *transform(const struct lodei_mine_world *world, const uint8_t *contents)
 {
     static const uint32_t sides[3] = {LODEI_WORLD_X, LODEI_WORLD_Y, LODEI_WORLD_Z};
     uint8_t *features = lodei_pages_alloc(LODEI_WORLD_NODES, 1);
@@ -69,7 +69,7 @@ static int8_t *transform(const struct lodei_mine_world *world, const uint16_t *n
     int8_t *squares = lodei_pages_alloc(LODEI_WORLD_NODES, 1);
 
     for (size_t i = 0; i < LODEI_WORLD_NODES; i++)
-        features[i] = world->solid[nodes[i]];
+        features[i] = world->solid[contents[i]];
     lodei_edt(features, sides, to_solid);
     for (size_t i = 0; i < LODEI_WORLD_NODES; i++)
         features[i] = !features[i];
@@ -83,7 +83,7 @@ static int8_t *transform(const struct lodei_mine_world *world, const uint16_t *n
 
 /* The world's arrays, and tables over them. */
 struct cutter {
-    const uint16_t *nodes;
+    const uint8_t *contents;
     const int8_t *squares;
     float distances[2 * LODEI_MINE_BEYOND + 1]; /* by square + LODEI_MINE_BEYOND */
 };
@@ -118,7 +118,7 @@ static void cut_brick(const struct cutter *cutter, size_t corner, struct lodei_m
     for (unsigned voxel = 0; voxel < LODEI_MINE_VOXELS; voxel++) {
         size_t index = index_of(corner, voxel);
 
-        brick->contents[voxel] = cutter->nodes[index];
+        brick->contents[voxel] = cutter->contents[index];
         brick->mixed |= brick->contents[voxel] != brick->contents[0];
         in_band += abs(cutter->squares[index]) < LODEI_MINE_BEYOND;
     }
@@ -131,9 +131,9 @@ static void cut_brick(const struct cutter *cutter, size_t corner, struct lodei_m
     world->packed_count++;
 }
 
-static void cut(struct lodei_mine_world *world, const uint16_t *nodes, const int8_t *squares)
+static void cut(struct lodei_mine_world *world, const uint8_t *contents, const int8_t *squares)
 {
-    struct cutter cutter = {.nodes = nodes, .squares = squares};
+    struct cutter cutter = {.contents = contents, .squares = squares};
     struct lodei_mine_source *brick =
         lodei_pages_alloc(LODEI_MINE_BRICKS, sizeof(struct lodei_mine_source));
 
@@ -156,15 +156,20 @@ static int classify(struct lodei_mine_world *world, const char *dir)
     uint64_t most = 0;
     int with_air = 0;
 
+    if (world->palette_count > LODEI_MINE_CONTENTS) {
+        warnx("%s: %zu kinds of nodes, at most %d are supported", dir, world->palette_count,
+              LODEI_MINE_CONTENTS);
+        return -1;
+    }
     for (size_t i = 0; i < world->palette_count; i++) {
         const struct lodei_palette_row *row = &world->palette[i];
 
-        world->solid[row->id] = (uint8_t)lodei_mine_solid(row->name);
+        world->solid[i] = (uint8_t)lodei_mine_solid(row->name);
         if (strcmp(row->name, "air") == 0) {
-            world->air = row->id;
+            world->air = (uint8_t)i;
             with_air = 1;
-        } else if (world->solid[row->id] && row->count > most) {
-            world->rock = row->id;
+        } else if (world->solid[i] && row->count > most) {
+            world->rock = (uint8_t)i;
             most = row->count;
         }
     }
@@ -173,9 +178,22 @@ static int classify(struct lodei_mine_world *world, const char *dir)
     return with_air ? 0 : -1;
 }
 
+/* The nodes' numbers of palette rows, uint8_t[LODEI_WORLD_NODES] of pages. */
+static uint8_t *number_nodes(const struct lodei_worldfile *file)
+{
+    uint8_t *contents = lodei_pages_alloc(LODEI_WORLD_NODES, 1), rows[UINT16_MAX + 1];
+
+    for (size_t i = 0; i < file->palette_count; i++)
+        rows[file->palette[i].id] = (uint8_t)i;
+    for (size_t i = 0; i < LODEI_WORLD_NODES; i++)
+        contents[i] = rows[file->nodes[i]];
+    return contents;
+}
+
 int lodei_mine_world_create(const char *dir, uint32_t repeat, struct lodei_mine_world *ret_world)
 {
     struct lodei_worldfile file;
+    uint8_t *contents;
     int8_t *squares;
 
     if (lodei_worldfile_read(dir, &file) != 0)
@@ -191,8 +209,10 @@ int lodei_mine_world_create(const char *dir, uint32_t repeat, struct lodei_mine_
     ret_world->sides[0] = (int32_t)(LODEI_MINE_BRICKS_X * repeat);
     ret_world->sides[1] = LODEI_MINE_BRICKS_Y;
     ret_world->sides[2] = (int32_t)(LODEI_MINE_BRICKS_Z * repeat);
-    squares = transform(ret_world, file.nodes);
-    cut(ret_world, file.nodes, squares);
+    contents = number_nodes(&file);
+    squares = transform(ret_world, contents);
+    cut(ret_world, contents, squares);
+    lodei_pages_free(contents, LODEI_WORLD_NODES, 1);
     lodei_pages_free(squares, LODEI_WORLD_NODES, 1);
     file.palette = NULL; /* the world's now */
     lodei_worldfile_finish(&file);

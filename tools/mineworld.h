@@ -8,6 +8,8 @@
  * distance between the two centres, |d| = sqrt(s) - 1/2, so that within the band of 4 voxels a
  * distance is told exactly by a whole number from -20 to 20, and beyond it by -21 or 21.
  *
+ * A voxel's content is the number of its node's row in the palette, and fits a byte.
+ *
  *     file: nodes[z][y][x]  ->  bricks[z / 8][y / 8][x / 8], each of 8^3 voxels, x fastest
  *
  * `repeat` puts the file's world that many times along x and along z, each copy the mirror image of
@@ -22,11 +24,12 @@
 #include "worldfile.h"
 
 enum {
-    LODEI_MINE_SIDE = 8,     /* of a brick, in voxels */
-    LODEI_MINE_VOXELS = 512, /* of a brick */
-    LODEI_MINE_BAND = 4,     /* voxels on either side of the surface */
-    LODEI_MINE_BEYOND = 21,  /* the least square that lies beyond the band: sqrt(21) > 4.5 */
-    LODEI_MINE_REPEAT = 16,  /* at most */
+    LODEI_MINE_SIDE = 8,       /* of a brick, in voxels */
+    LODEI_MINE_VOXELS = 512,   /* of a brick */
+    LODEI_MINE_BAND = 4,       /* voxels on either side of the surface */
+    LODEI_MINE_BEYOND = 21,    /* the least square that lies beyond the band: sqrt(21) > 4.5 */
+    LODEI_MINE_REPEAT = 16,    /* at most */
+    LODEI_MINE_CONTENTS = 256, /* kinds of nodes, at most: a content is a byte */
 };
 
 enum {
@@ -45,7 +48,7 @@ struct lodei_mine_packed {
 _Static_assert(sizeof(struct lodei_mine_packed) % 64 == 0, "whole cache lines");
 
 struct lodei_mine_source {
-    uint16_t contents[LODEI_MINE_VOXELS];   /* content ids */
+    uint8_t contents[LODEI_MINE_VOXELS];    /* numbers of palette rows */
     const struct lodei_mine_packed *packed; /* NULL: all of it lies beyond the band */
     uint8_t inside;                         /* then: beyond -band; else beyond +band */
     uint8_t mixed;                          /* not of one content */
@@ -60,7 +63,7 @@ struct lodei_mine_world {
     struct lodei_mine_packed *packed; /* packed_count of them */
     size_t packed_count;
     uint16_t air, rock;                 /* content ids: nothing, and the commonest solid */
-    uint8_t solid[UINT16_MAX + 1];      /* by content id */
+    uint8_t solid[LODEI_MINE_CONTENTS]; /* by content */
     uint64_t solid_voxels, band_voxels; /* of the file's world */
     struct lodei_palette_row *palette;  /* for reports */
     size_t palette_count;

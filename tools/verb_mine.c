@@ -32,12 +32,13 @@ enum {
     OPTION_PICTURE,
     OPTION_LIB_DIR,
 };
-enum { DEFAULT_EDITS = 100000, MAX_EDITS = 100000000 };
+enum { DEFAULT_EDITS = 200000, MAX_EDITS = 100000000 };
 
 /* The storages there are. */
-static const char *const allocs[] = {"malloc", "naive-node", "naive-voxel", "godot"};
+static const char *const allocs[] = {"malloc", "malloc-in-place", "naive-node", "naive-voxel",
+                                     "godot"};
 /* From this one on they only hold the whole world, to be measured. */
-enum { FIRST_FOR_SIZE = 1 };
+enum { FIRST_FOR_SIZE = 2 };
 
 static const char *const tiers[] = {"16", "8", "4", "distance"};
 static const char *const channels[] = {"both", "distances", "nodes"};
@@ -191,16 +192,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"alloc", OPTION_ALLOC, "NAME", 0,
-     "the storage: malloc (default); or for its size only: naive-node, naive-voxel, godot", 1},
+     "the storage: malloc (default), malloc-in-place; or for its size only: naive-node, "
+     "naive-voxel, godot",
+     1},
     {"threads", 't', "N", 0, "1 or 2 (default: 1)", 1},
-    {"edits", OPTION_EDITS, "N", 0, "of both lanes together (default: 100000)", 1},
+    {"edits", OPTION_EDITS, "N", 0, "of both lanes together (default: 200000)", 1},
     {"seed", OPTION_SEED, "N", 0, "of the miners (default: 1)", 1},
     {"json", 'j', NULL, 0, "as JSON", 1},
     {"picture", OPTION_PICTURE, "FILE", 0, "draw a slice of the terrain, by tier and by span", 1},
     {"data", OPTION_DATA, "DIR", 0, "where the world is", 2},
     {"repeat", OPTION_REPEAT, "N", 0, "N times the world along x and z, mirrored (default: 1)", 2},
     {"window", OPTION_WINDOW, "XxYxZ", 0,
-     "voxels of each lane that are kept, or 'all' (default: 160x128x96)", 2},
+     "voxels of each lane that are kept, or 'all' (default: 168x128x104)", 2},
     {"tier", OPTION_TIER, "BITS", 0, "16, 8 or 4 for all bricks (default: by distance)", 2},
     {"channels", OPTION_CHANNELS, "WHICH", 0,
      "both, distances, or nodes: no payloads at all (default: both)", 2},
@@ -362,7 +365,7 @@ int lodei_verb_mine(int argc, char **argv)
                               .edits = DEFAULT_EDITS,
                               .seed = 1,
                               .repeat = 1,
-                              .window = {20, 16, 12},
+                              .window = {21, 16, 13},
                               .tier = -1};
     int status = LODEI_EXIT_BAD_INPUT;
     lodei_mine_runner *runner;

@@ -6,8 +6,8 @@
 . "$(dirname "$0")/tool_tap.sh"
 
 lode --help
-status_is 0 && out_has '^  run  ' && out_has '^  bench  ' && out_has '^  leaks  ' && out_has '^  mine  ' &&
-    out_has '^  options  '
+status_is 0 && out_has '^  run  ' && out_has '^  bench  ' && out_has '^  leaks  ' &&
+    out_has '^  mine  ' && out_has '^  options  '
 say "--help lists the verbs"
 lode --version
 status_is 0 && out_has '^lode [0-9]+\.[0-9]+'
