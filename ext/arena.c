@@ -384,8 +384,8 @@ static void *op_alloc(void *ctx, size_t bytes, size_t align)
 
 static void *op_resize(void *ctx, void *block, size_t old_bytes, size_t bytes, size_t align)
 {
-    if (block == NULL)
-        return op_alloc(ctx, bytes, align);
+    if (block == NULL || lodei_align_take(align) == 0)
+        return block == NULL ? op_alloc(ctx, bytes, align) : NULL;
     if (lode_arena_extend(ctx, block, old_bytes, bytes) == 0 || bytes <= old_bytes)
         return block;
     return lodei_resize_by_moving(&arena_ops, ctx, block, old_bytes, bytes, align);
