@@ -10,6 +10,7 @@
 #include "lode/allocator.h"
 #include "lode/arena.h"
 #include "lode/heap.h"
+#include "lode/stackalloc.h"
 #include "lode/stats.h"
 
 #endif
