@@ -12,6 +12,7 @@
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/sdf.h"
+#include "lode/stackalloc.h"
 #include "lode/stats.h"
 
 #endif
