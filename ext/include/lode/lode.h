@@ -9,6 +9,7 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/ds.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/sdf.h"
