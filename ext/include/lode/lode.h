@@ -12,5 +12,6 @@
 #include "lode/heap.h"
 #include "lode/sdf.h"
 #include "lode/stats.h"
+#include "lode/svo.h"
 
 #endif
