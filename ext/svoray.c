@@ -22,9 +22,12 @@
 #include <math.h>
 #include <string.h>
 
+#define BRICK 8 /* voxels a side */
+
 /* The brick that a place along an axis is in, within [low, high). */
-static uint32_t brick_in(double place, uint32_t low, uint32_t high)
+static uint32_t brick_in(double voxel, uint32_t low, uint32_t high)
 {
+    double place = voxel / BRICK;
     if (!(place > low)) /* also what is not a number */
         return low;
     return place >= high ? high - 1 : (uint32_t)place;
@@ -36,13 +39,13 @@ static int enter_root(struct lode_svo_ray *ray, uint32_t side)
     double enters = 0, leaves = ray->t_end;
     ray->face = -1;
     for (int axis = 0; axis < 3; axis++) {
-        double o = ray->origin[axis], d = ray->direction[axis];
+        double o = ray->origin[axis], d = ray->direction[axis], end = (double)side * BRICK;
         if (d == 0) {
-            if (o < 0 || o >= side)
+            if (o < 0 || o >= end)
                 return 0;
             continue;
         }
-        double near = ((d > 0 ? 0 : side) - o) / d, far = ((d > 0 ? side : 0) - o) / d;
+        double near = ((d > 0 ? 0 : end) - o) / d, far = ((d > 0 ? end : 0) - o) / d;
         if (near > enters) {
             enters = near;
             ray->face = 2 * axis + (d < 0);
@@ -72,8 +75,8 @@ int lode_svo_ray_begin(struct lode_svo_ray *ray, struct lode_svo *svo, const dou
     ray->svo = svo;
     ray->t_end = t_max;
     for (int axis = 0; axis < 3; axis++) {
-        ray->origin[axis] = origin[axis] / 8 - (int32_t)svo->low[axis];
-        ray->direction[axis] = direction[axis] / 8;
+        ray->origin[axis] = origin[axis] - (double)(int32_t)svo->low[axis] * BRICK;
+        ray->direction[axis] = direction[axis];
     }
     if (!enter_root(ray, (uint32_t)1 << svo->levels)) {
         ray->t = 1;
@@ -93,7 +96,7 @@ static int step(struct lode_svo_ray *ray, unsigned level, double *ret_t)
         low[axis] = ray->at[axis] >> level << level;
         if (ray->direction[axis] == 0)
             continue;
-        double plane = ray->direction[axis] > 0 ? low[axis] + side : low[axis];
+        double plane = (double)(ray->direction[axis] > 0 ? low[axis] + side : low[axis]) * BRICK;
         double t = (plane - ray->origin[axis]) / ray->direction[axis];
         if (across < 0 || t < least) {
             least = t;

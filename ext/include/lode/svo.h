@@ -325,8 +325,8 @@ LODE_API LODE_NODISCARD int lode_svo_order(struct lode_svo *svo, struct lode_svo
 /** A ray on its way; begin with lode_svo_ray_begin(). The fields are private. */
 struct lode_svo_ray {
     struct lode_svo *svo;
-    double origin[3];    /* in bricks from the root's lowest corner */
-    double direction[3]; /* in bricks per unit of t */
+    double origin[3]; /* in voxels from the root's lowest corner */
+    double direction[3];
     double t, t_end;
     uint32_t at[3]; /* the brick it goes on in */
     int32_t face;
