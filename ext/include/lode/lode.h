@@ -15,5 +15,6 @@
 #include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
+#include "lode/svo.h"
 
 #endif
