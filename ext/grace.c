@@ -49,6 +49,7 @@ static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
+static _Atomic size_t leaving; /* off the queue, and not freed yet */
 static pthread_key_t thread_key;
 static int has_key;
 static uint64_t record_count; /* guarded by lock */
@@ -90,6 +91,7 @@ static void fork_child(void)
             r->depth = 0;
             r->taken = 0;
         }
+    atomic_store(&leaving, 0); /* what other threads were freeing is lost with them */
     lodei_slots_forked();
     fork_parent();
 }
@@ -237,9 +239,12 @@ void lodei_grace_settle(void)
             queue_first = (queue_first + 1) & (queue_capacity - 1);
         }
         atomic_store_explicit(&queue_count, waits - count, memory_order_relaxed);
+        atomic_fetch_add_explicit(&leaving, count, memory_order_relaxed);
         pthread_mutex_unlock(&lock);
         for (size_t i = 0; i < count; i++)
             lode_free(ready[i].block);
+        /* release: pairs with the acquire in lodei_grace_wait() */
+        atomic_fetch_sub_explicit(&leaving, count, memory_order_release);
     } while (count == 32);
 }
 
@@ -261,6 +266,10 @@ void lodei_grace_wait(void)
     while (oldest_section() <= now)
         sched_yield();
     lodei_grace_settle();
+    /* Another thread may have taken blocks off the queue and not freed them yet: the heap they are
+     * of must not be destroyed before. */
+    while (atomic_load_explicit(&leaving, memory_order_acquire) != 0)
+        sched_yield();
 }
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)

@@ -3,6 +3,7 @@
 #include "conformance.h"
 
 #include <lode/arena.h>
+#include <lode/stackalloc.h>
 
 size_t conformance_count(void)
 {
@@ -73,9 +74,46 @@ static void arena_end(struct lode_allocator *allocator)
     lode_arena_destroy(allocator->ctx);
 }
 
+/* ---- stack ---- */
+
+static int stack_make_with(const struct lode_stack_opts *opts, struct lode_allocator *ret_allocator)
+{
+    struct lode_stack *stack;
+    int error = lode_stack_create(opts, &stack);
+    if (error == 0)
+        lode_stack_allocator(stack, ret_allocator);
+    return error;
+}
+
+static int stack_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_stack_opts o = LODE_STACK_OPTS_INIT;
+    o.heap = heap;
+    return stack_make_with(&o, ret_allocator);
+}
+
+static int stack_lent_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    static char memory[1 << 20];
+    struct lode_stack_opts o = LODE_STACK_OPTS_INIT;
+    o.heap = heap;
+    o.flags = LODE_STACK_FIXED;
+    o.memory = memory + 1;
+    o.memory_bytes = sizeof(memory) - 1;
+    return stack_make_with(&o, ret_allocator);
+}
+
+static void stack_end(struct lode_allocator *allocator)
+{
+    lode_stack_destroy(allocator->ctx);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
+#define STACK_TRAITS                                                                \
+    (LODE_TRAIT_LIFO | LODE_TRAIT_FREES | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
+     LODE_TRAIT_DESTROYS)
 
 const struct conformance_row conformance_rows[] = {
     {.name = "heap",
@@ -98,6 +136,16 @@ const struct conformance_row conformance_rows[] = {
      .traits = ARENA_TRAITS | LODE_TRAIT_BOUNDED,
      .make = arena_lent_make,
      .end = arena_end,
+     .align_max = 4096},
+    {.name = "stack",
+     .traits = STACK_TRAITS,
+     .make = stack_make,
+     .end = stack_end,
+     .align_max = 1 << 20},
+    {.name = "stack-lent",
+     .traits = STACK_TRAITS | LODE_TRAIT_BOUNDED,
+     .make = stack_lent_make,
+     .end = stack_end,
      .align_max = 4096},
     {0},
 };
