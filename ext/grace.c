@@ -15,9 +15,7 @@
  * the new word. A reader may publish an epoch that is old already: that only holds blocks longer.
  *
  * Records belong to threads, are reused and never freed; `lock` guards their list and the blocks
- * that wait. The waiting list is a queue in rising epoch. Who takes blocks off it holds
- * `settle_lock`, to be taken before `lock`, until they are freed: so none is in nobody's sight when
- * a pool's end has waited for that lock. Readers only try it. It must never call into the program.
+ * that wait. The waiting list is a queue in rising epoch. It must never call into the program.
  */
 #include "ext/grace.h"
 
@@ -46,13 +44,12 @@ struct waiting {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t settle_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic int settle_again; /* since a settler last looked, something may have become free */
 static struct record *_Atomic records; /* grows at its head; read without lock */
 static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
+static _Atomic size_t leaving; /* off the queue, and not freed yet */
 static pthread_key_t thread_key;
 static int has_key;
 static uint64_t record_count; /* guarded by lock */
@@ -60,8 +57,6 @@ static uint64_t record_count; /* guarded by lock */
 #define SECTION_SHIFT 44
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
-
-static void settle_unless_busy(void);
 
 static void thread_ended(void *record)
 {
@@ -73,20 +68,18 @@ static void thread_ended(void *record)
     r->taken = 0;
     pthread_mutex_unlock(&lock);
     if (atomic_load_explicit(&queue_count, memory_order_relaxed) != 0)
-        settle_unless_busy();
+        lodei_grace_settle();
 }
 
 static void fork_prepare(void)
 {
     lodei_slots_fork_lock();
-    pthread_mutex_lock(&settle_lock);
     pthread_mutex_lock(&lock);
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
-    pthread_mutex_unlock(&settle_lock);
     lodei_slots_fork_unlock();
 }
 
@@ -98,6 +91,7 @@ static void fork_child(void)
             r->depth = 0;
             r->taken = 0;
         }
+    atomic_store(&leaving, 0); /* what other threads were freeing is lost with them */
     lodei_slots_forked();
     fork_parent();
 }
@@ -168,15 +162,7 @@ void lode_read_end(void)
     /* release: pairs with the acquire in oldest_section(): what was read was read before */
     atomic_store_explicit(&self->since, 0, memory_order_release);
     if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
-        settle_unless_busy();
-}
-
-static int section_is_open(void)
-{
-    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
-        if (atomic_load(&r->since) != 0) /* seq_cst: see the top of the file */
-            return 1;
-    return 0;
+        lodei_grace_settle();
 }
 
 /* The epoch at which the oldest open section began; UINT64_MAX when none is open. */
@@ -196,9 +182,7 @@ static int queue_grow(void)
 {
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
     size_t capacity = queue_capacity != 0 ? queue_capacity * 2 : 64;
-    int saved = errno;
     struct waiting *grown = lode_heap_alloc(lode_heap_default(), capacity * sizeof(*grown));
-    errno = saved;
     if (grown == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
@@ -230,23 +214,19 @@ static int queue_push(void *block)
 
 void lodei_grace_free(void *block)
 {
-    if (lode_likely(!section_is_open())) {
+    if (lode_likely(oldest_section() == UINT64_MAX)) {
         lode_free(block);
-        /* What was filed while the last section ended was seen by nobody. */
-        if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
-            settle_unless_busy();
         return;
     }
     if (queue_push(block) != 0) {
-        if (lodei_grace_inside())
+        if (self != NULL && self->depth != 0)
             return; /* nowhere to note it and no way to wait: the block is lost */
         lodei_grace_wait();
         lode_free(block);
     }
 }
 
-/* Under settle_lock. */
-static void settle(void)
+void lodei_grace_settle(void)
 {
     struct waiting ready[32];
     size_t count;
@@ -259,30 +239,13 @@ static void settle(void)
             queue_first = (queue_first + 1) & (queue_capacity - 1);
         }
         atomic_store_explicit(&queue_count, waits - count, memory_order_relaxed);
+        atomic_fetch_add_explicit(&leaving, count, memory_order_relaxed);
         pthread_mutex_unlock(&lock);
         for (size_t i = 0; i < count; i++)
             lode_free(ready[i].block);
+        /* release: pairs with the acquire in lodei_grace_wait() */
+        atomic_fetch_sub_explicit(&leaving, count, memory_order_release);
     } while (count == 32);
-}
-
-/* If another thread is at it, it looks once more: readers do not wait for its frees. */
-static void settle_unless_busy(void)
-{
-    /* seq_cst, all: either the settler sees the mark after it gave the lock up, or we get it */
-    atomic_store(&settle_again, 1);
-    while (atomic_load(&settle_again) && pthread_mutex_trylock(&settle_lock) == 0) {
-        /* what the thread that set the mark ended has ended for oldest_section() */
-        atomic_exchange(&settle_again, 0);
-        settle();
-        pthread_mutex_unlock(&settle_lock);
-    }
-}
-
-void lodei_grace_settle(void)
-{
-    pthread_mutex_lock(&settle_lock);
-    settle();
-    pthread_mutex_unlock(&settle_lock);
 }
 
 int lodei_grace_inside(void)
@@ -303,13 +266,15 @@ void lodei_grace_wait(void)
     while (oldest_section() <= now)
         sched_yield();
     lodei_grace_settle();
+    /* Another thread may have taken blocks off the queue and not freed them yet: the heap they are
+     * of must not be destroyed before. */
+    while (atomic_load_explicit(&leaving, memory_order_acquire) != 0)
+        sched_yield();
 }
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)
 {
     *ret_readers = 0;
-    if (atomic_load_explicit(&queue_count, memory_order_relaxed) != 0)
-        settle_unless_busy();
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
         *ret_readers += atomic_load_explicit(&r->since, memory_order_relaxed) != 0;
     *ret_waiting = atomic_load_explicit(&queue_count, memory_order_relaxed);

@@ -8,9 +8,13 @@
 #define LODE_LODE_H
 
 #include "lode/allocator.h"
+#include "lode/arena.h"
+#include "lode/ds.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/sdf.h"
+#include "lode/stackalloc.h"
 #include "lode/stats.h"
+#include "lode/svo.h"
 
 #endif
