@@ -36,7 +36,7 @@ LODE_INLINE int lodei_grid_holds(int32_t x, int32_t y, int32_t z)
            0;
 }
 
-/* The key of the group of a coordinate: 20 bits an axis, of 2 x 2 x 2 bricks. */
+/* The key of the group of a coordinate in range: 20 bits an axis, of 2 x 2 x 2 bricks. */
 LODE_INLINE uint64_t lodei_grid_key(int32_t x, int32_t y, int32_t z)
 {
     return (uint64_t)((uint32_t)(x - LODEI_GRID_MIN) >> 1) |
@@ -76,6 +76,10 @@ int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
  */
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
                     int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx);
+
+/* Assert every invariant, O(grid). Returns how many entries a find of each group looks at, in all.
+ */
+size_t lodei_grid_verify(struct lodei_grid *grid);
 
 /* Bytes of tables and of slot pages: used, and as mapped. */
 void lodei_grid_figures(struct lodei_grid *grid, size_t *ret_used, size_t *ret_mapped);
