@@ -340,18 +340,22 @@ int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t 
     pthread_mutex_lock(&grid->lock);
     uint64_t cells = 1, groups = grid->slots.groups_used;
     pthread_mutex_unlock(&grid->lock);
+    int32_t from[3], to[3];
     for (int axis = 0; axis < 3; axis++) {
-        if (hi[axis] < lo[axis])
+        from[axis] = lo[axis] > LODEI_GRID_MIN ? lo[axis] : LODEI_GRID_MIN;
+        to[axis] = hi[axis] < LODEI_GRID_MAX ? hi[axis] : LODEI_GRID_MAX;
+        if (to[axis] < from[axis])
             return 0;
-        cells *= (uint64_t)((hi[axis] >> 1) - (lo[axis] >> 1)) + 1;
-        if (cells > groups) {
-            struct boxed b = {lo, hi, visit, ctx};
-            return each_in_pages(grid, visit_in_box, &b);
-        }
+        /* no overflow: 2^60 at most */
+        cells *= (uint64_t)((to[axis] >> 1) - (from[axis] >> 1)) + 1;
     }
-    for (int32_t z = lo[2] & ~1; z <= hi[2]; z += 2)
-        for (int32_t y = lo[1] & ~1; y <= hi[1]; y += 2)
-            for (int32_t x = lo[0] & ~1; x <= hi[0]; x += 2) {
+    if (cells > groups) {
+        struct boxed b = {from, to, visit, ctx};
+        return each_in_pages(grid, visit_in_box, &b);
+    }
+    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
+        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
+            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
                 uint64_t key = lodei_grid_key(x, y, z);
                 uint32_t first = lodei_grid_find(grid, key);
                 int status = first != UINT32_MAX ? visit(ctx, key, first) : 0;

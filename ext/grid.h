@@ -30,8 +30,8 @@ void lodei_grid_finish(struct lodei_grid *grid);
 
 LODE_INLINE int lodei_grid_holds(int32_t x, int32_t y, int32_t z)
 {
-    return ((uint32_t)(x - LODEI_GRID_MIN) | (uint32_t)(y - LODEI_GRID_MIN) |
-            (uint32_t)(z - LODEI_GRID_MIN)) >>
+    return (((uint32_t)x - (uint32_t)LODEI_GRID_MIN) | ((uint32_t)y - (uint32_t)LODEI_GRID_MIN) |
+            ((uint32_t)z - (uint32_t)LODEI_GRID_MIN)) >>
                21 ==
            0;
 }
@@ -71,8 +71,9 @@ int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
 
 /*
  * Visit every group of the grid, or of those the box of coordinates touches: lo and hi inclusive,
- * NULL for all. No lock is held during a visit; groups made meanwhile may be left out. Returns
- * what a visit returned that was not 0.
+ * NULL for all; what of the box is out of range has none. No lock is held during a visit; groups
+ * made meanwhile may be left out, and one that is given up and made again may be visited twice.
+ * Returns what a visit returned that was not 0.
  */
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
                     int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx);

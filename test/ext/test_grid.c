@@ -293,6 +293,29 @@ Test(grid, a_visit_sees_the_groups_the_box_touches)
     cr_assert_eq(v.count, 7);
 }
 
+Test(grid, a_box_may_reach_beyond_the_range)
+{
+    const struct place far_below = {INT32_MIN, INT32_MIN, INT32_MIN};
+    const struct place far_above = {INT32_MAX, INT32_MAX, INT32_MAX};
+    for (int32_t i = 0; i < 40; i++) {
+        (void)group_at(MAX - 2 * i, MAX, MAX);
+        (void)group_at(MIN + 2 * i, MIN + 2, MIN);
+        (void)group_at(MIN + 2 * i, MIN, MIN);
+    }
+    cr_assert_eq(visited(far_below, far_above), 120);
+    cr_assert_eq(visited((struct place){MAX - 1, MAX - 1, MAX - 1}, far_above), 1);
+    cr_assert_eq(visited(far_below, (struct place){MIN + 1, MIN + 1, MIN + 1}), 1);
+    /* few cells, of which all beyond the range are none: their keys would be others' */
+    cr_assert_eq(visited((struct place){MAX + 1, MIN, MIN}, (struct place){MAX + 9, MIN, MIN}), 0);
+    cr_assert_eq(visited((struct place){MIN - 9, MIN, MIN}, (struct place){MIN - 1, MIN, MIN}), 0);
+    cr_assert_eq(visited((struct place){MIN, MIN - 3, MIN}, (struct place){MIN, MIN + 3, MIN}), 2);
+    cr_assert_eq(visited((struct place){MAX, MAX, MAX}, far_above), 1);
+    cr_assert_eq(
+        visited((struct place){INT32_MAX - 1, 0, 0}, (struct place){INT32_MAX, INT32_MAX, 0}), 0);
+    cr_assert_eq(
+        visited((struct place){INT32_MIN, 0, 0}, (struct place){INT32_MIN + 1, INT32_MAX, 0}), 0);
+}
+
 /* ---- no memory ---- */
 
 Test(grid, without_memory_nothing_changes)
