@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ext/grace.h"
 #include "ext/sdfpool.h"
 
 /* ---- the window ---- */
@@ -159,6 +160,7 @@ size_t lode_sdf_trim(struct lode_sdf *sdf)
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
     }
+    lodei_grace_settle();
     return trim.groups;
 }
 
