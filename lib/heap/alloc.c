@@ -236,6 +236,10 @@ void lodei_block_free(struct lodei_span *span, void *p)
     }
     if (lode_unlikely(lodei_slice_of(p) >= owner->slice_count))
         lodei_theap_refresh(owner);
+    /* lode_free() looks the owner up through the current one. */
+    struct lodei_theap *current = lode_theap_self->real;
+    if (lode_unlikely(current != NULL && lodei_slice_of(p) >= current->slice_count))
+        lodei_theap_refresh(current);
     struct lodei_bin *bin = &owner->bins[span->class];
     if (bin->capacity == 0) {
         lodei_block_link(p, lodei_state.nil);

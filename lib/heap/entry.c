@@ -335,9 +335,27 @@ void *lode_calloc(size_t count, size_t bytes)
     return lodei_calloc_slow(bytes);
 }
 
+/* The theap of this thread that p is of, where the slice table tells it; else its current one, with
+ * which the fast free comes to the same slow path. */
+static struct lodei_theap *free_theap(const void *p)
+{
+    struct lodei_theap *th = lode_theap_self;
+    size_t slice = ((uintptr_t)p - (uintptr_t)th->base) >> LODEI_SLICE_LOG2;
+    if (lode_unlikely(slice >= th->slice_count || lodei_state.tracer != NULL))
+        return th;
+    struct lodei_bin **table = (struct lodei_bin **)(void *)(th->base + LODEI_TABLE_OFFSET);
+    /* relaxed, both: as in lodei_free_fast(); and the owner's thread can equal this one's only if
+     * this thread wrote it */
+    struct lodei_bin *bin = __atomic_load_n(&table[slice], __ATOMIC_RELAXED);
+    if (bin != lodei_state.no_bin && bin->owner != th &&
+        __atomic_load_n(&bin->owner->thread, __ATOMIC_RELAXED) == th->thread)
+        return bin->owner;
+    return th;
+}
+
 void lode_free(void *p)
 {
-    lodei_free_fast(lode_theap_self, p);
+    lodei_free_fast(free_theap(p), p);
 }
 
 static int bad_alignment(size_t align)

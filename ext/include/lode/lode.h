@@ -9,7 +9,9 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* From the coordinate of a brick to its slot. See grid.c. */
+#ifndef LODEI_GRID_H
+#define LODEI_GRID_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ext/slots.h"
+
+/* Coordinates of bricks: signed, 21 bits an axis. */
+#define LODEI_GRID_MIN (-(1 << 20))
+#define LODEI_GRID_MAX ((1 << 20) - 1)
+
+struct lodei_grid_table;
+
+struct lodei_grid {
+    struct lodei_grid_table *_Atomic table; /* never freed while the grid lives */
+    _Atomic uint64_t changes;               /* how often `table` was */
+    pthread_mutex_t lock;                   /* what follows, and changes to the table */
+    struct lodei_slots slots;
+    struct lodei_grid_table *tables; /* all there are, by ->next */
+    struct lode_heap *heap;          /* what tables are made of */
+};
+
+int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap);
+void lodei_grid_finish(struct lodei_grid *grid);
+
+LODE_INLINE int lodei_grid_holds(int32_t x, int32_t y, int32_t z)
+{
+    return ((uint32_t)(x - LODEI_GRID_MIN) | (uint32_t)(y - LODEI_GRID_MIN) |
+            (uint32_t)(z - LODEI_GRID_MIN)) >>
+               21 ==
+           0;
+}
+
+/* The key of the group of a coordinate: 20 bits an axis, of 2 x 2 x 2 bricks. */
+LODE_INLINE uint64_t lodei_grid_key(int32_t x, int32_t y, int32_t z)
+{
+    return (uint64_t)((uint32_t)(x - LODEI_GRID_MIN) >> 1) |
+           (uint64_t)((uint32_t)(y - LODEI_GRID_MIN) >> 1) << 20 |
+           (uint64_t)((uint32_t)(z - LODEI_GRID_MIN) >> 1) << 40;
+}
+
+/* Which of its group's 8 slots is a coordinate's. */
+LODE_INLINE unsigned lodei_grid_lane(int32_t x, int32_t y, int32_t z)
+{
+    return ((unsigned)x & 1) | ((unsigned)y & 1) << 1 | ((unsigned)z & 1) << 2;
+}
+
+LODE_INLINE void lodei_grid_at(uint64_t key, unsigned lane, int32_t ret_at[3])
+{
+    for (unsigned axis = 0; axis < 3; axis++)
+        ret_at[axis] =
+            (int32_t)((uint32_t)(key >> (20 * axis) & 0xfffff) << 1 | (lane >> axis & 1)) +
+            LODEI_GRID_MIN;
+}
+
+/* First slot of the group with this key; UINT32_MAX if there is none. Any thread. */
+uint32_t lodei_grid_find(struct lodei_grid *grid, uint64_t key);
+/* As find, but made if there is none. 0 or -ENOMEM. */
+int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first);
+/* The live brick at a coordinate in range; 0: there is none. Any thread. */
+lode_handle lodei_grid_brick(struct lodei_grid *grid, int32_t x, int32_t y, int32_t z);
+/* The coordinate of a handle of this grid, live or not long stale. */
+void lodei_grid_coordinate(lode_handle handle, int32_t ret_at[3]);
+/* Give the group of `key` up if none of its slots is in use. 1: done, 0: not. */
+int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
+
+/*
+ * Visit every group of the grid, or of those the box of coordinates touches: lo and hi inclusive,
+ * NULL for all. No lock is held during a visit; groups made meanwhile may be left out. Returns
+ * what a visit returned that was not 0.
+ */
+int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
+                    int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx);
+
+/* Bytes of tables and of slot pages: used, and as mapped. */
+void lodei_grid_figures(struct lodei_grid *grid, size_t *ret_used, size_t *ret_mapped);
+
+#endif

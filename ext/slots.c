@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process's table of handles: pages of slots, and the lives of a slot.
+ *
+ *     directory -> page: words[4096], generations[4096], keys[512], owner
+ *
+ * A word holds the address, the pins, the state and ten bits of the owner's; every transition is
+ * one compare-and-swap of it:
+ *
+ *     FREE -publish-> LIVE -swap-> LIVE ...      -release-> BUSY -> FREE   (generation + 1)
+ *                     LIVE, pinned -swap->  PARKED               the old version is parked
+ *                     LIVE, PARKED, pinned -release-> ZOMBIE     (generation + 1)
+ *                     PARKED -last unpin-> LIVE, ZOMBIE -last unpin-> FREE, ZOMBIE -publish->
+ * PARKED
+ *
+ * Pins count for the slot, not for a version: a parked version is freed when the slot has no pin at
+ * all. A generation is raised before its slot can be published again, so a handle that matches
+ * names the life it was made for; a free word carries the generation, so a publish cannot mistake
+ * one free time for another. A slot whose generation would wrap is dead, and its group never taken
+ * again.
+ *
+ * `table_lock` guards the directory and the pages nobody owns; `parked_lock` the parked versions
+ * and every transition to, from and within PARKED and ZOMBIE. Both are held around fork(). Neither
+ * is held while a block is freed. Pages are made of the heap "handles" and stay for ever: a handle
+ * of an owner that is gone must find its slot, to be found stale.
+ */
+#include "ext/slots.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "ext/grace.h"
+
+#define DIRECTORY_FIRST 64u
+#define PAGES_MAX       (1u << (32 - LODE_HANDLE_PAGE_LOG2))
+
+static struct lode_handle_directory no_pages;
+struct lode_handle_directory *lode_handle_directory = &no_pages;
+
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lode_heap *table_heap;         /* these three guarded by table_lock */
+static struct lode_handle_page *spare_pages; /* by ->next; generations kept */
+static struct parked {
+    void *block;
+    uint32_t index;
+} * parked; /* these three guarded by parked_lock */
+static size_t parked_count, parked_capacity;
+static pthread_mutex_t parked_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void lodei_slots_fork_lock(void)
+{
+    pthread_mutex_lock(&table_lock);
+    pthread_mutex_lock(&parked_lock);
+}
+
+void lodei_slots_fork_unlock(void)
+{
+    pthread_mutex_unlock(&parked_lock);
+    pthread_mutex_unlock(&table_lock);
+}
+
+void lodei_slots_forked(void)
+{
+    struct lode_handle_directory *directory = lode_handle_directory;
+    for (uint32_t p = 0; p < directory->count; p++) {
+        struct lode_handle_page *page = directory->pages[p];
+        for (uint32_t i = 0; i < page->groups_used * 8; i++)
+            if (lodei_word_state(page->words[i]) == LODEI_SLOT_BUSY) {
+                /* Raised or not, the next generation is one that nobody has. */
+                if (page->generations[i] != UINT32_MAX)
+                    page->generations[i]++;
+                page->words[i] = lodei_free_word(page->generations[i]);
+            }
+    }
+}
+
+/* ---- pages ---- */
+
+static int heap_ready(void)
+{
+    struct lode_heap_opts opts = LODE_HEAP_OPTS_INIT;
+    opts.name = "handles";
+    return table_heap != NULL ? 0 : lode_heap_create(&opts, &table_heap);
+}
+
+/* Room for one page more. Readers may hold the old directory for ever: it stays, half as large. */
+static int directory_reserve(void)
+{
+    struct lode_handle_directory *old = lode_handle_directory, *grown;
+    if (old->count < old->capacity)
+        return 0;
+    if (old->count == PAGES_MAX)
+        return -ENOMEM;
+    uint32_t capacity = old->capacity != 0 ? old->capacity * 2 : DIRECTORY_FIRST;
+    grown = lode_heap_calloc(table_heap, 1, sizeof(*grown) + capacity * sizeof(grown->pages[0]));
+    if (grown == NULL)
+        return -ENOMEM;
+    grown->capacity = capacity;
+    grown->count = old->count;
+    if (old->count != 0)
+        memcpy(grown->pages, old->pages, old->count * sizeof(old->pages[0]));
+    __atomic_store_n(&lode_handle_directory, grown, __ATOMIC_RELEASE); /* pairs with lode_peek() */
+    return 0;
+}
+
+static struct lode_handle_page *page_new(void)
+{
+    struct lode_handle_page *page;
+    if (heap_ready() != 0 || directory_reserve() != 0)
+        return NULL;
+    page = lode_heap_calloc(table_heap, 1, sizeof(*page));
+    if (page == NULL)
+        return NULL;
+    struct lode_handle_directory *directory = lode_handle_directory;
+    page->first_index = directory->count << LODE_HANDLE_PAGE_LOG2;
+    directory->pages[directory->count] = page;
+    /* release: pairs with the acquire in lode_peek() */
+    __atomic_store_n(&directory->count, directory->count + 1, __ATOMIC_RELEASE);
+    return page;
+}
+
+static struct lode_handle_page *page_take(void *owner)
+{
+    int saved = errno;
+    pthread_mutex_lock(&table_lock);
+    struct lode_handle_page *page = spare_pages;
+    if (page != NULL)
+        spare_pages = page->next;
+    else
+        page = page_new();
+    if (page != NULL) {
+        __atomic_store_n(&page->owner, owner, __ATOMIC_RELAXED);
+        page->groups_used = 0;
+    }
+    pthread_mutex_unlock(&table_lock);
+    errno = saved;
+    return page;
+}
+
+void lodei_slots_init(struct lodei_slots *slots, void *owner)
+{
+    *slots = (struct lodei_slots){.owner = owner};
+}
+
+static uint64_t word_state(enum lodei_slot_state state)
+{
+    return (uint64_t)state << LODEI_SLOT_STATE_SHIFT;
+}
+
+static int group_is_usable(const struct lode_handle_page *page, uint32_t at)
+{
+    for (uint32_t i = at; i < at + 8; i++)
+        if (page->words[i] != page->generations[i])
+            return 0; /* not free: dead */
+    return 1;
+}
+
+int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_first)
+{
+    struct lode_handle_page *page;
+    uint32_t first;
+    if (slots->free_group != 0) {
+        first = (slots->free_group - 1) * 8;
+        page = lodei_slot_page(first);
+        slots->free_group = (uint32_t)page->keys[first % LODE_HANDLE_PAGE / 8];
+    } else {
+        do {
+            page = slots->pages;
+            if (page == NULL || page->groups_used == LODE_HANDLE_PAGE / 8) {
+                page = page_take(slots->owner);
+                if (page == NULL)
+                    return -ENOMEM;
+                page->next = slots->pages;
+                slots->pages = page;
+                slots->page_count++;
+            }
+            first = page->first_index + page->groups_used++ * 8;
+        } while (!group_is_usable(page, first % LODE_HANDLE_PAGE));
+    }
+    slots->groups_used++;
+    /* release: pairs with lodei_group_key() */
+    __atomic_store_n(&page->keys[first % LODE_HANDLE_PAGE / 8], key, __ATOMIC_RELEASE);
+    *ret_first = first;
+    return 0;
+}
+
+/* The slot is BUSY or shut, or ZOMBIE with parked_lock held: ours alone. */
+static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
+{
+    uint32_t generation = page->generations[at] + 1;
+    /* release: pairs with the acquire of those who compare: the word changed before */
+    __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
+    return generation;
+}
+
+/* Shut slots that are free against publishing; how many of the 8. */
+static unsigned group_shut(struct lode_handle_page *page, uint32_t at)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t word = __atomic_load_n(&page->words[at + i], __ATOMIC_ACQUIRE);
+        if (lodei_word_state(word) != LODEI_SLOT_FREE ||
+            !lodei_word_change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
+            return i;
+    }
+    return 8;
+}
+
+int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
+{
+    struct lode_handle_page *page = lodei_slot_page(first);
+    uint32_t at = first % LODE_HANDLE_PAGE;
+    unsigned shut = group_shut(page, at);
+    int given = shut == 8, usable = given;
+    if (given) /* release: nobody who sees the slots open again sees the old key */
+        __atomic_store_n(&page->keys[at / 8], LODEI_KEY_FREE | slots->free_group, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < shut; i++) {
+        uint32_t generation = given ? raise_generation(page, at + i) : page->generations[at + i];
+        usable &= generation != UINT32_MAX;
+        __atomic_store_n(&page->words[at + i], lodei_free_word(generation), __ATOMIC_RELEASE);
+    }
+    if (shut != 8)
+        return -EBUSY;
+    slots->groups_used--;
+    if (usable)
+        slots->free_group = first / 8 + 1;
+    return 0;
+}
+
+static void parked_forget(const struct lode_handle_page *page)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < parked_count; i++)
+        if (parked[i].index - page->first_index >= LODE_HANDLE_PAGE)
+            parked[kept++] = parked[i];
+    parked_count = kept;
+}
+
+static void page_finish(struct lode_handle_page *page)
+{
+    uint32_t used = page->groups_used * 8;
+    for (uint32_t i = 0; i < used; i++) {
+        uint64_t word = page->words[i];
+        if (lodei_word_state(word) == LODEI_SLOT_FREE)
+            continue;
+        uint32_t generation = page->generations[i];
+        if (lodei_word_state(word) != LODEI_SLOT_ZOMBIE &&
+            lodei_word_state(word) != LODEI_SLOT_DEAD)
+            generation++;
+        __atomic_store_n(&page->generations[i], generation, __ATOMIC_RELEASE);
+        __atomic_store_n(&page->words[i],
+                         generation != UINT32_MAX ? generation : word_state(LODEI_SLOT_DEAD),
+                         __ATOMIC_RELEASE);
+    }
+}
+
+void lodei_slots_finish(struct lodei_slots *slots)
+{
+    struct lode_handle_page *page, *next;
+    pthread_mutex_lock(&table_lock);
+    pthread_mutex_lock(&parked_lock);
+    for (page = slots->pages; page != NULL; page = next) {
+        next = page->next;
+        page_finish(page);
+        parked_forget(page);
+        __atomic_store_n(&page->owner, NULL, __ATOMIC_RELAXED);
+        page->next = spare_pages;
+        spare_pages = page;
+    }
+    pthread_mutex_unlock(&parked_lock);
+    pthread_mutex_unlock(&table_lock);
+    lodei_slots_init(slots, slots->owner);
+}
+
+void lodei_slots_figures(const struct lodei_slots *slots, size_t *ret_used, size_t *ret_mapped)
+{
+    *ret_used = slots->groups_used * (8 * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(uint64_t));
+    *ret_mapped = slots->page_count * lode_good_size(sizeof(struct lode_handle_page));
+}
+
+/* ---- handles ---- */
+
+uint64_t lodei_word_settle(uint64_t *at)
+{
+    uint64_t word;
+    while (lodei_word_state(word = __atomic_load_n(at, __ATOMIC_SEQ_CST)) == LODEI_SLOT_BUSY)
+        sched_yield();
+    return word;
+}
+
+void *lode_peek_again(lode_handle handle)
+{
+    uint64_t word = lodei_handle_word(handle);
+    return word != 0 ? lodei_word_block(word) : NULL;
+}
+
+static int generation_matches(const struct lode_handle_page *page, lode_handle handle)
+{
+    /* acquire: pairs with the release in raise_generation() */
+    return __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
+                           __ATOMIC_ACQUIRE) +
+               1 ==
+           (uint32_t)(handle >> 32);
+}
+
+/* ---- parked versions; under parked_lock ---- */
+
+static int parked_reserve(void)
+{
+    if (parked_count < parked_capacity)
+        return 0;
+    size_t capacity = parked_capacity != 0 ? parked_capacity * 2 : 64;
+    struct parked *grown = lode_heap_alloc(lode_heap_default(), capacity * sizeof(*grown));
+    if (grown == NULL)
+        return -ENOMEM;
+    if (parked != NULL) {
+        memcpy(grown, parked, parked_count * sizeof(*grown));
+        lode_free(parked);
+    }
+    parked = grown;
+    parked_capacity = capacity;
+    return 0;
+}
+
+/* Move up to `count` parked versions of a slot to ret_blocks; how many. */
+static size_t parked_take(uint32_t index, void **ret_blocks, size_t count)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < parked_count && taken < count;)
+        if (parked[i].index == index) {
+            ret_blocks[taken++] = parked[i].block;
+            parked[i] = parked[--parked_count];
+        } else {
+            i++;
+        }
+    return taken;
+}
+
+/* A pinned slot gets another version; the lock is held. As lodei_slot_swap(), -EBUSY: not pinned
+ * any more. */
+static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t next)
+{
+    if ((word & LODEI_SLOT_PINS_MASK) == 0)
+        return -EBUSY;
+    int status = parked_reserve();
+    if (status != 0)
+        return status;
+    if (!lodei_word_change(at, &word,
+                           next | (word & LODEI_SLOT_PINS_MASK) | word_state(LODEI_SLOT_PARKED)))
+        return -EBUSY;
+    parked[parked_count++] = (struct parked){lodei_word_block(word), index};
+    return 0;
+}
+
+/* ---- lives ---- */
+
+/* A slot freed while pinned, and still pinned, is published again: its last version is parked. */
+static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, uint64_t next,
+                               uint32_t *ret_generation)
+{
+    uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
+    pthread_mutex_lock(&parked_lock);
+    uint64_t word = lodei_word_settled(at);
+    int status = -EBUSY;
+    if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
+        *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
+        status = *ret_generation != UINT32_MAX ? swap_pinned(at, index, word, next) : -ENOSPC;
+    }
+    pthread_mutex_unlock(&parked_lock);
+    return status;
+}
+
+/* One try; -EBUSY: look again. */
+static int publish_once(struct lode_handle_page *page, uint32_t index, uint64_t key, uint64_t next,
+                        uint32_t *ret_generation)
+{
+    uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
+    /* acquire, before the key: a free word holds the generation, which giving the group back
+     * raises, so if the group has changed hands either the key tells or the swap fails */
+    uint64_t word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) != key)
+        return -EAGAIN;
+    switch (lodei_word_state(word)) {
+    case LODEI_SLOT_FREE:
+        *ret_generation = (uint32_t)word;
+        return lodei_word_change(at, &word, next) ? 0 : -EBUSY;
+    case LODEI_SLOT_ZOMBIE:
+        return publish_over_zombie(page, index, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
+    case LODEI_SLOT_BUSY:
+        sched_yield();
+        return -EBUSY;
+    case LODEI_SLOT_DEAD:
+        return -ENOSPC;
+    default:
+        return -EEXIST;
+    }
+}
+
+int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned kind,
+                            lode_handle *ret_handle)
+{
+    struct lode_handle_page *page = lodei_slot_page(index);
+    uint64_t next = lodei_live_word(block, kind, LODEI_SLOT_LIVE);
+    uint32_t generation = 0;
+    int status;
+    do
+        status = publish_once(page, index, key, next, &generation);
+    while (status == -EBUSY);
+    if (status == 0)
+        *ret_handle = (uint64_t)(generation + 1) << 32 | index;
+    return status;
+}
+
+static int same_version(uint64_t word, uint64_t expected)
+{
+    return ((word ^ expected) & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) == 0;
+}
+
+int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
+                    void **ret_old)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint64_t next = lodei_live_word(block, kind, LODEI_SLOT_LIVE);
+    if (page == NULL)
+        return -ESTALE;
+    uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
+    for (;;) {
+        uint64_t word = lodei_handle_word(handle);
+        if (word == 0)
+            return -ESTALE;
+        if (expected != 0 && !same_version(word, expected))
+            return -EAGAIN;
+        if ((word & LODEI_SLOT_PINS_MASK) == 0) {
+            if (!lodei_word_change(at, &word, next))
+                continue;
+            *ret_old = lodei_word_block(word);
+            return 0;
+        }
+        pthread_mutex_lock(&parked_lock);
+        int status = swap_pinned(at, (uint32_t)handle, word, next & ~LODEI_SLOT_STATE_MASK);
+        pthread_mutex_unlock(&parked_lock);
+        if (status == -EBUSY)
+            continue;
+        *ret_old = NULL;
+        return status;
+    }
+}
+
+int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint64_t word, next;
+    do {
+        word = page != NULL ? lodei_handle_word(handle) : 0;
+        if (word == 0)
+            return -ESTALE;
+        next = (word & ~((uint64_t)mask << LODEI_SLOT_KIND_SHIFT)) | (uint64_t)(bits & mask)
+                                                                         << LODEI_SLOT_KIND_SHIFT;
+    } while (!lodei_word_change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word, next));
+    return 0;
+}
+
+int lodei_slot_release_slow(lode_handle handle, void **ret_old)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint32_t i = (uint32_t)handle % LODE_HANDLE_PAGE;
+    uint64_t word, next;
+    do {
+        word = page != NULL ? lodei_handle_word(handle) : 0;
+        if (word == 0)
+            return -ESTALE;
+        /* see lodei_slot_release() */
+    } while (!lodei_word_change(&page->words[i], &word, lodei_busy_word(word)));
+    if (!generation_matches(page, handle)) {
+        __atomic_store_n(&page->words[i], word, __ATOMIC_RELEASE);
+        return -ESTALE;
+    }
+    uint32_t generation = raise_generation(page, i);
+    if ((word & LODEI_SLOT_PINS_MASK) == 0) {
+        next = lodei_free_word(generation);
+        *ret_old = lodei_word_block(word);
+    } else {
+        next = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
+        *ret_old = NULL;
+    }
+    /* release: the generation is raised before anyone can publish again */
+    __atomic_store_n(&page->words[i], next, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* ---- pins ---- */
+
+void *lode_pin(lode_handle handle)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    for (;;) {
+        uint64_t word = page != NULL ? lodei_handle_word(handle) : 0;
+        if (word == 0) {
+            errno = ESTALE;
+            return NULL;
+        }
+        if ((word & LODEI_SLOT_PINS_MASK) == LODEI_SLOT_PINS_MASK) {
+            errno = EAGAIN;
+            return NULL;
+        }
+        /* The slot may have been freed and published again since it was looked at, with the very
+         * word it had: then the generation differs now. */
+        if (!lodei_word_change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word,
+                               word + LODEI_SLOT_PIN))
+            continue;
+        if (lode_likely(generation_matches(page, handle)))
+            return lodei_word_block(word);
+        (void)lode_unpin(handle);
+    }
+}
+
+#define UNPIN_BATCH 16
+
+/* The last pin of a slot with parked versions, or of one that was freed; the lock is held. Returns
+ * 1: done, 0: look again; in both cases *ret_count of ret_blocks are to be freed. */
+static int unpin_last(struct lode_handle_page *page, uint32_t index,
+                      void *ret_blocks[UNPIN_BATCH + 1], size_t *ret_count)
+{
+    uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
+    uint64_t word = lodei_word_settled(at), next;
+    int zombie = lodei_word_state(word) == LODEI_SLOT_ZOMBIE;
+    if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN)
+        return 0;
+    *ret_count = parked_take(index, ret_blocks, UNPIN_BATCH);
+    if (*ret_count == UNPIN_BATCH)
+        return 0; /* there may be more: the pin stays for another turn */
+    if (zombie)
+        next = lodei_free_word(page->generations[index % LODE_HANDLE_PAGE]);
+    else
+        next =
+            (word & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) | word_state(LODEI_SLOT_LIVE);
+    if (!lodei_word_change(at, &word, next)) {
+        for (size_t k = 0; k < *ret_count; k++) /* there is room: they were just taken from it */
+            parked[parked_count++] = (struct parked){ret_blocks[k], index};
+        *ret_count = 0;
+        return 0;
+    }
+    if (zombie)
+        ret_blocks[(*ret_count)++] = lodei_word_block(word);
+    return 1;
+}
+
+int lode_unpin(lode_handle handle)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    if (page == NULL)
+        return -EINVAL;
+    uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
+    for (;;) {
+        uint64_t word = lodei_word_settled(at);
+        enum lodei_slot_state state = lodei_word_state(word);
+        if ((word & LODEI_SLOT_PINS_MASK) == 0 || state == LODEI_SLOT_FREE ||
+            state == LODEI_SLOT_DEAD)
+            return -EINVAL;
+        if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN || state == LODEI_SLOT_LIVE) {
+            if (lodei_word_change(at, &word, word - LODEI_SLOT_PIN))
+                return 0;
+            continue;
+        }
+        void *blocks[UNPIN_BATCH + 1];
+        size_t count = 0;
+        pthread_mutex_lock(&parked_lock);
+        int done = unpin_last(page, (uint32_t)handle, blocks, &count);
+        pthread_mutex_unlock(&parked_lock);
+        for (size_t i = 0; i < count; i++)
+            lodei_grace_free(blocks[i]);
+        if (done)
+            return 0;
+    }
+}
+
+unsigned lode_handle_pins(lode_handle handle)
+{
+    return (unsigned)((lodei_handle_word(handle) & LODEI_SLOT_PINS_MASK) >> LODEI_SLOT_PINS_SHIFT);
+}
+
+void lode_read_stats(struct lode_read_stats *ret_stats)
+{
+    lodei_grace_figures(&ret_stats->readers, &ret_stats->waiting_blocks);
+    pthread_mutex_lock(&parked_lock);
+    ret_stats->parked_blocks = parked_count;
+    pthread_mutex_unlock(&parked_lock);
+}
