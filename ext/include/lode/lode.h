@@ -9,7 +9,9 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/cpool.h"
 #include "lode/heap.h"
+#include "lode/pool.h"
 #include "lode/stats.h"
 
 #endif
