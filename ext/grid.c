@@ -7,7 +7,7 @@
  * brick needs no entry of its own, and whether there is a brick is one word, the slot's: alloc and
  * free of a brick in a group that exists take no lock.
  *
- *     table: | 0 | group + 1 | gone | group + 1 | ... |      linear probing, at most 5/8 full
+ *     table: | 0 | group + 1 | gone | group + 1 | ... |      linear probing, at most half full
  *
  * Groups that are neighbours stand side by side in the table: the low two bits of each axis of a
  * key are the low six of the position, the rest is hashed (4 x 4 x 4 groups: 256 bytes of table).
@@ -154,7 +154,7 @@ static int table_change(struct lodei_grid *grid)
 {
     struct lodei_grid_table *old = atomic_load_explicit(&grid->table, memory_order_relaxed);
     uint32_t entries = old->mask + 1;
-    if (old->live > entries / 2) {
+    if (old->live > entries / 4) {
         if (entries > UINT32_MAX / 2)
             return -ENOMEM;
         entries *= 2;
@@ -179,7 +179,7 @@ static int table_change(struct lodei_grid *grid)
 static int group_make(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first)
 {
     struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
-    if ((table->filled + 1) * (uint64_t)8 > (table->mask + (uint64_t)1) * 5) {
+    if ((table->filled + 1) * (uint64_t)2 > table->mask + (uint64_t)1) {
         int status = table_change(grid);
         if (status != 0)
             return status;

@@ -250,15 +250,9 @@ int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct l
 void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei_channel *channel,
                       unsigned tier)
 {
-    int saved = errno;
-    void *block;
-    if (tier == LODEI_TIER_RAW) {
-        size_t bytes = lodei_sdf_raw_bytes(sdf, channel);
-        block = lode_heap_alloc(sdf->heaps[tier], bytes);
-    } else {
-        block = lode_heap_alloc(sdf->heaps[tier], sdf->block_bytes[tier]);
-    }
-    errno = saved;
+    size_t bytes =
+        tier == LODEI_TIER_RAW ? lodei_sdf_raw_bytes(sdf, channel) : sdf->block_bytes[tier];
+    void *block = lode_heap_alloc(sdf->heaps[tier], bytes);
     lode_assert(((uintptr_t)block & 63) == 0);
     return block;
 }

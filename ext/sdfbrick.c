@@ -144,6 +144,26 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
+int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
+                          const void *payload, const struct lode_brick_opts *opts,
+                          lode_handle *ret_brick)
+{
+    struct lode_brick_opts o;
+    int status = lodei_sdf_check_place(sdf, channel, at);
+    if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
+        return status;
+    struct lodei_channel *c = &sdf->channels[channel];
+    if (c->format != LODE_CHANNEL_SDF || o.tier == 0)
+        return -EINVAL;
+    unsigned tier = o.tier - 1u;
+    void *block = lodei_sdf_block(sdf, c, tier);
+    if (block == NULL)
+        return -ENOMEM;
+    memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
+    return put(sdf, c, at, block, lodei_kind(tier, band_class(sdf, o.material), o.priority),
+               ret_brick);
+}
+
 int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                        const void *elements, const struct lode_brick_opts *opts,
                        lode_handle *ret_brick)
@@ -202,6 +222,7 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
 {
     float values[VOXELS_MAX];
     uint64_t word = lodei_handle_word(brick);
+    *ret_again = 0;
     if (word == 0)
         return -ESTALE;
     struct lodei_coding coding = lodei_coding_of(sdf, word);
@@ -225,7 +246,7 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0)
         return status;
-    int again = 0;
+    int again;
     do {
         void *old = NULL;
         status = lode_read_begin();

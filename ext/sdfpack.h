@@ -9,7 +9,7 @@
  *
  * A tier keeps `bits` (16, 8 or 4) bits a voxel. With n = 2^bits and quantum = 2 * band / n, code c
  * in [0, n) means (c + 0.5) * quantum - band: mid-riser, so that no code means 0 and the sign is a
- * bit of the code. In floats, each step rounded once, nothing contracted:
+ * bit of the code. In floats, each step rounded once (the project builds with -ffp-contract=off):
  *
  *     encode  scale = n/2 / band
  *             m = trunc(min(|v| * scale, n/2 - 1))       a NaN product: n/2 - 1

@@ -6,13 +6,16 @@
  * Eight points need eight voxels each. They are read as pairs, a voxel and the one beside it in x,
  * four pairs a point, as a 64-bit word of two floats or a 32-bit word that holds two codes:
  *
- *     16 bits   | x | x+1 |        8 bits   | x |x+1|   |   |        4 bits   |x+1:x|   |   |   |
- *                                           |   |   | x |x+1|                 |   |   | x:|:x+1|
+ *                  slice z              slice z + 1          (a cell is a byte, from the word's
+ *     16 bits      |   x   |  x+1  |    |   x   |  x+1  |     first one on)
+ *      8 bits      | x |x+1|   |   |    |   |   | x |x+1|
+ *      4, x even   |+1x|   |   |   |    |   |   |   |+1x|     (the high nibble on the left)
+ *      4, x odd    |x  | +1|   |   |    |   |   |x  | +1|
  *
  * With 8 and 4 bits the pairs of the slice z start their word, those of the slice z + 1 end it:
  * so a word never reaches out of the payload, from the first pair of the brick to the last.
- * Words are read one by one and put together. Gathers took as long for codes (2.4 ns a point, Zen
- * 5) and twice as long for floats, and are far slower on processors mended against Downfall.
+ * Words are read one by one and put together. Gathers took as long for codes (2.4 ns a point on a
+ * Zen 5) and twice as long for floats, and are far slower on processors mended against Downfall.
  */
 #include "ext/sdfavx2.h"
 

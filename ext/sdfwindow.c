@@ -235,7 +235,7 @@ size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evict
     pthread_mutex_unlock(&sdf->window_lock);
     for (v.channel = 0; v.channel < sdf->channel_count && status == 0; v.channel++)
         status = lodei_grid_each(&sdf->channels[v.channel].grid, NULL, NULL, collect_group, &v);
-    if (status == 0)
+    if (status == 0 && v.count != 0)
         qsort(v.list, v.count, sizeof(*v.list), by_order);
     for (size_t i = 0; i < v.count && freed < bytes && status == 0; i++) {
         int32_t at[3];

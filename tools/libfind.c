@@ -37,16 +37,12 @@ static char *own_directory(void)
     return lodei_xstrdup(path);
 }
 
-static char *find_file(const char *lib_dir, const char *file)
+/* The first of `places` that holds `file`: absolute, or relative to this program's directory. */
+static char *find_in(const char *const *places, size_t count, const char *file)
 {
-    /* LODE_LIBDIR is what meson was told, relative to bindir unless the two share no prefix. */
-    static const char *const places[] = {LODE_LIBDIR, "../lib", "../interpose"};
-    char *own, *path = NULL;
+    char *own = own_directory(), *path = NULL;
 
-    if (lib_dir != NULL)
-        return readable_in(lib_dir, file);
-    own = own_directory();
-    for (size_t i = 0; path == NULL && own != NULL && i < sizeof(places) / sizeof(places[0]); i++) {
+    for (size_t i = 0; path == NULL && own != NULL && i < count; i++) {
         char *dir = places[i][0] == '/' ? lodei_xstrdup(places[i])
                                         : lodei_xasprintf("%s/%s", own, places[i]);
 
@@ -54,6 +50,35 @@ static char *find_file(const char *lib_dir, const char *file)
         free(dir);
     }
     free(own);
+    return path;
+}
+
+static char *find_file(const char *lib_dir, const char *file)
+{
+    /* LODE_LIBDIR is what meson was told, relative to bindir unless the two share no prefix. */
+    static const char *const places[] = {LODE_LIBDIR, "../lib", "../interpose"};
+
+    if (lib_dir != NULL)
+        return readable_in(lib_dir, file);
+    return find_in(places, sizeof(places) / sizeof(places[0]), file);
+}
+
+char *lodei_libfind_module(const char *lib_dir, const char *file_name)
+{
+    static const char *const places[] = {LODE_LIBDIR "/lode", "."};
+
+    if (lib_dir != NULL)
+        return readable_in(lib_dir, file_name);
+    return find_in(places, sizeof(places) / sizeof(places[0]), file_name);
+}
+
+char *lodei_libfind_data(const char *file_name)
+{
+    static const char *const places[] = {LODE_DATADIR "/lode", "."};
+    char *path = find_in(places, sizeof(places) / sizeof(places[0]), file_name);
+
+    if (path != NULL)
+        *strrchr(path, '/') = '\0';
     return path;
 }
 

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 
 packages_build="gcc g++ meson ninja-build pkg-config libmimalloc-dev libunwind-dev libdw-dev
-    libelf-dev libncurses-dev libjansson-dev libcriterion-dev"
+    libelf-dev libncurses-dev libjansson-dev libpng-dev libzstd-dev libcriterion-dev"
 packages_demo="minetest-server time"
 packages_test="python3 time valgrind strace clang clang-format-14 libclang-rt-14-dev gdb git perl
     sqlite3 redis-server nodejs libpython3.11-testsuite libjemalloc2 libtcmalloc-minimal4

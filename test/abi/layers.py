@@ -37,6 +37,7 @@ SEES_NOTHING_PUBLIC = ("lib/base",)
 # A private header that a later layer may see all the same, and why.
 EXTRA = {
     ("tools", "lib/base/conf.h"): "the option table: `lode options` prints it",
+    ("tools", "ext/sdfpack.h"): "the kernels over bricks: `lode mine` gives malloc'd ones the same",
 }
 # library: how its headers are named, and the files through which it may enter
 THIRD_PARTY = {
@@ -44,6 +45,8 @@ THIRD_PARTY = {
     "mimalloc": (r"mimalloc.*\.h", r"interpose/route_mimalloc\.[ch]"),
     "zstd": (r"zstd.*\.h|zdict\.h", r"(ext/[a-z_]*codec|tools/worldfile)[a-z_]*\.c"),
     "numa": (r"numa(if|compat1)?\.h", r"ext/[a-z_]*numa[a-z_]*\.c"),
+    "jansson": (r"jansson\.h", r"tools/jsondoc\.c"),
+    "libpng": (r"png\.h", r"tools/picture\.c"),
     "libdw": (r"elfutils/.*\.h|dwarf\.h", r"tools/[a-z_]+\.c"),
     "libelf": (r"libelf\.h|gelf\.h", r"tools/[a-z_]+\.c"),
     "ncurses": (r"n?curses.*\.h|term(info)?\.h|menu\.h|panel\.h", r"tools/[a-z_]+\.c"),

@@ -7,12 +7,12 @@
 
 lode --help
 status_is 0 && out_has '^  run  ' && out_has '^  bench  ' && out_has '^  leaks  ' &&
-    out_has '^  options  '
+    out_has '^  mine  ' && out_has '^  options  '
 say "--help lists the verbs"
 lode --version
 status_is 0 && out_has '^lode [0-9]+\.[0-9]+'
 say "--version"
-for verb in run bench leaks options; do
+for verb in run bench leaks mine options; do
     lode "$verb" --help
     status_is 0 && out_has "^Usage: lode $verb "
     say "$verb --help"
