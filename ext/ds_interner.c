@@ -194,6 +194,6 @@ void lode_interner_stats_get(const struct lode_interner *interner,
                                               .text_bytes = interner->text_bytes,
                                               .memory_bytes = interner->block_bytes};
     if (t->buckets != NULL)
-        ret_stats->memory_bytes += t->room * sizeof(struct lodei_string) +
-                                   ((uint64_t)t->mask + 1) * sizeof(struct lodei_bucket);
+        ret_stats->memory_bytes +=
+            t->room * sizeof(struct lodei_string) + ((uint64_t)t->mask + 1) * sizeof(uint64_t);
 }

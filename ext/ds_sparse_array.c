@@ -234,8 +234,8 @@ void lodei_sparse_array_stats(const struct lodei_sparse_array *a,
     struct lode_sparse_stats stats = {
         .items = a->count, .chunks = t->count, .hits = a->hits, .misses = a->misses};
     if (t->buckets != NULL)
-        stats.bytes = t->room * sizeof(a->chunks.items[0]) +
-                      ((size_t)t->mask + 1) * sizeof(struct lodei_bucket);
+        stats.bytes =
+            t->room * sizeof(a->chunks.items[0]) + ((size_t)t->mask + 1) * sizeof(uint64_t);
     for (uint32_t i = 0; i < t->count; i++) {
         const struct lodei_chunk *chunk = a->chunks.items[i].value;
         stats.bytes += chunk_bytes(shape, chunk->capacity);

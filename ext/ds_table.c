@@ -2,7 +2,7 @@
 /*
  * The slow half of lode/ds_map.h: the buckets of hash maps and sets, and lode_hash_bytes().
  *
- *     buckets -> [ tag index | tag index | .. ]     2^n of them; tag 0: empty
+ *     buckets -> [ tag index | tag index | .. ]     2^n of 64 bits; 0: empty
  *     a run:       home h:  (h, d1 f9) (h, d2 f3) | (h+1, d2 f8) (h+1, d3 f1) | (h+3, d1 f5) empty
  *
  * d is the distance from home plus one and f a fingerprint; tag = d << 18 | f. Within a run buckets
@@ -19,73 +19,86 @@
 #include "base/bits.h"
 
 #define BUCKETS_MIN 8
-/* Full at 13/16: a search that fails then looks at 4 buckets, one at 7/8 at 6 and more. */
-#define FULL(buckets) ((buckets) / 16 * 13 + (buckets) % 16 * 13 / 16)
+/* Full at 3/4: inserting then shifts 8 buckets in the mean; at 13/16 it would be 14. */
+#define FULL(buckets) ((buckets) / 4 * 3)
 #define ITEMS_MAX     FULL((size_t)1 << 31)
-#define TAG_END       ((uint32_t)((1u << 14) - 1) << 18) /* distances that no bucket may have */
+#define STEP          ((uint64_t)LODEI_TAG_STEP << 32)
+#define TOO_FAR       ((uint64_t)1 << 63)
+#define BATCH         16 /* cache lines asked for at once when a table is rebuilt */
+
+/* Empty bucket `at`; what stands behind it and not at home moves one back. */
+static void shift_back(struct lodei_table *t, uint32_t at)
+{
+    for (;;) {
+        uint32_t next = (at + 1) & t->mask;
+        if (t->buckets[next] < 2 * STEP)
+            break; /* empty, or at home */
+        t->buckets[at] = t->buckets[next] - STEP;
+        at = next;
+    }
+    t->buckets[at] = 0;
+}
 
 int lodei_table_place(struct lodei_table *t, uint32_t at, uint32_t tag, uint32_t index)
 {
-    uint32_t end = at, highest = tag;
-    for (; t->buckets[end].tag != 0; end = (end + 1) & t->mask)
-        highest = t->buckets[end].tag + LODEI_TAG_STEP > highest
-                      ? t->buckets[end].tag + LODEI_TAG_STEP
-                      : highest;
-    if (lode_unlikely(highest >= TAG_END))
-        return -EOVERFLOW;
-    while (end != at) {
-        uint32_t before = (end - 1) & t->mask;
-        t->buckets[end].tag = t->buckets[before].tag + LODEI_TAG_STEP;
-        t->buckets[end].index = t->buckets[before].index;
-        end = before;
+    uint64_t *buckets = t->buckets, carried = (uint64_t)tag << 32 | index, seen = carried;
+    for (uint32_t i = at;; i = (i + 1) & t->mask) {
+        uint64_t displaced = buckets[i];
+        buckets[i] = carried;
+        if (displaced == 0)
+            break;
+        carried = displaced + STEP;
+        seen |= carried;
     }
-    t->buckets[at].tag = tag;
-    t->buckets[at].index = index;
-    return 0;
+    if (lode_likely((seen & TOO_FAR) == 0))
+        return 0;
+    shift_back(t, at); /* undoes all of it */
+    return -EOVERFLOW;
 }
 
 void lodei_table_unplace(struct lodei_table *t, uint32_t at, uint64_t last_hash)
 {
-    uint32_t index = t->buckets[at].index, last = t->count - 1;
-    if (index != last)
-        t->buckets[lodei_table_bucket_of(t, last_hash, last)].index = index;
-    for (;;) {
-        uint32_t next = (at + 1) & t->mask;
-        if (t->buckets[next].tag < 2 * LODEI_TAG_STEP)
-            break; /* empty, or at home */
-        t->buckets[at].tag = t->buckets[next].tag - LODEI_TAG_STEP;
-        t->buckets[at].index = t->buckets[next].index;
-        at = next;
+    uint32_t index = (uint32_t)t->buckets[at], last = t->count - 1;
+    if (index != last) {
+        uint64_t *moved = &t->buckets[lodei_table_bucket_of(t, last_hash, last)];
+        *moved = (*moved & ~(uint64_t)UINT32_MAX) | index;
     }
-    t->buckets[at].tag = 0;
+    shift_back(t, at);
 }
 
 /* Enter every item into the empty buckets of `t`. */
 static int place_all(struct lodei_table *t, const void *items, lodei_table_hasher hasher)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
-        uint64_t mixed = hasher(items, i);
-        uint32_t at = lodei_table_home(t, mixed), tag = lodei_table_tag(mixed);
-        while (t->buckets[at].tag >= tag) {
-            at = (at + 1) & t->mask;
-            tag += LODEI_TAG_STEP;
+    uint64_t mixed[BATCH];
+    for (uint32_t first = 0; first < t->count; first += BATCH) {
+        uint32_t n = t->count - first < BATCH ? t->count - first : BATCH;
+        for (uint32_t i = 0; i < n; i++) {
+            mixed[i] = hasher(items, first + i);
+            __builtin_prefetch(&t->buckets[lodei_table_home(t, mixed[i])], 1);
         }
-        int status = lodei_table_place(t, at, tag, i);
-        if (status != 0)
-            return status;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t at = lodei_table_home(t, mixed[i]), tag = lodei_table_tag(mixed[i]);
+            while (t->buckets[at] >> 32 >= tag) {
+                at = (at + 1) & t->mask;
+                tag += LODEI_TAG_STEP;
+            }
+            int status = lodei_table_place(t, at, tag, first + i);
+            if (status != 0)
+                return status;
+        }
     }
     return 0;
 }
 
 static size_t bucket_bytes(const struct lodei_table *t)
 {
-    return ((size_t)t->mask + 1) * sizeof(struct lodei_bucket);
+    return ((size_t)t->mask + 1) * sizeof(uint64_t);
 }
 
 static void free_buckets(struct lodei_table *t)
 {
     if (t->buckets != NULL)
-        lodei_ds_free(t->allocator, t->buckets, bucket_bytes(t), _Alignof(struct lodei_bucket));
+        lodei_ds_free(t->allocator, t->buckets, bucket_bytes(t), _Alignof(uint64_t));
 }
 
 /* So many new buckets, filled from `items`; `t` gets them only if all goes well. */
@@ -95,8 +108,7 @@ static int rebuild(struct lodei_table *t, const void *items, size_t buckets,
     struct lodei_table other = *t;
     other.mask = (uint32_t)(buckets - 1);
     other.shift = 64 - lodei_log2(buckets);
-    other.buckets =
-        lodei_ds_alloc_zeroed(t->allocator, bucket_bytes(&other), _Alignof(struct lodei_bucket));
+    other.buckets = lodei_ds_alloc_zeroed(t->allocator, bucket_bytes(&other), _Alignof(uint64_t));
     if (other.buckets == NULL)
         return -ENOMEM;
     int status = place_all(&other, items, hasher);

@@ -364,7 +364,7 @@ int lode_svo_create(const struct lode_svo_opts *given, struct lode_svo **ret_svo
         return status;
     }
     pthread_mutex_init(&svo->lock, NULL);
-    lodei_registry_add(&svo->registered, "svo", opts.name, svo, describe);
+    lodei_registry_add_locked(&svo->registered, "svo", opts.name, svo, describe, &svo->lock);
     *ret_svo = svo;
     return 0;
 }

@@ -202,7 +202,7 @@ Test(ds_map, a_hash_that_tells_nothing_apart_is_refused_in_the_end)
     while ((status = one_insert(&s, i)) == 0)
         i++;
     cr_assert_eq(status, -EOVERFLOW);
-    cr_assert_eq(i, 16382);
+    cr_assert_eq(i, 8191);
     cr_assert_eq(one_count(&s), i);
     cr_assert_null(one_find(&s, i));
     for (uint32_t k = 0; k < i; k += 111)

@@ -17,7 +17,7 @@
  *     items   -> [ key value | key value | .. count ]    dense, in order of insertion until the
  *                     ^                                   first removal
  *     buckets -> [ - | tag index | - | tag index | .. ]   8 bytes each, a power of two of them,
- *                                                         13/16 full at most
+ *                                                         3/4 full at most
  *
  * Open addressing by ordered linear probing: a bucket's tag is its distance from home (+1) above 18
  * bits of the hash, and the buckets of a run are sorted by tag seen from each home, so that a
@@ -50,7 +50,7 @@
  * LODE_SET_DEFINE(name, key_type, HASH, EQUAL) is the same without values: m.items[i] is a key,
  * NAME_insert(m, key), NAME_find(m, key) giving a key_type *, and neither put nor get_or_add.
  *
- * Returns      0; -ENOSPC the cap, or 1.7 x 10^9 items; -ENOMEM; -EOVERFLOW more than 16,000
+ * Returns      0; -ENOSPC the cap, or 1.6 x 10^9 items; -ENOMEM; -EOVERFLOW more than 16,000
  * keys in one run of buckets: the hash is degenerate. On error the table is as it was. Invalidates
  * Inserting: every pointer to items. Removing: pointers to the item removed and to the last one,
  * which takes its place in m.items. Iterating    By index. To remove on the way, count down: what
@@ -88,17 +88,13 @@ extern "C" {
  */
 LODE_API uint64_t lode_hash_bytes(const void *data, size_t bytes, uint64_t seed);
 
-/* tag: 14 bits of distance + 1, then 18 bits of hash; 0: an empty bucket. */
-struct lodei_bucket {
-    uint32_t tag;
-    uint32_t index; /* of the item */
-};
-
+/* A bucket: 14 bits of distance + 1, whose highest stays 0; 18 bits of hash; together its tag; 32
+ * bits of item index. 0: empty. */
 #define LODEI_TAG_STEP      ((uint32_t)1 << 18)
 #define LODEI_TAG_HASH_MASK (LODEI_TAG_STEP - 1)
 
 struct lodei_table {
-    struct lodei_bucket *buckets;
+    uint64_t *buckets;
     const struct lode_allocator *allocator;
     uint32_t count;     /* of items */
     uint32_t capacity;  /* items before the next growth; 0: no buckets */
@@ -155,7 +151,7 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
                                            uint32_t index)
 {
     uint32_t at = lodei_table_home(t, mixed);
-    while (t->buckets[at].tag == 0 || t->buckets[at].index != index)
+    while (t->buckets[at] == 0 || (uint32_t)t->buckets[at] != index)
         at = (at + 1) & t->mask;
     return at;
 }
@@ -222,13 +218,13 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
     {                                                                                              \
         uint32_t at = lodei_table_home(&m->table, mixed), tag = lodei_table_tag(mixed);            \
         for (;;) {                                                                                 \
-            const struct lodei_bucket *bucket = &m->table.buckets[at];                             \
-            if (bucket->tag == tag &&                                                              \
-                LODEI_DS_LIKELY(EQUAL(KEY(m->items[bucket->index]), *key))) {                      \
+            uint64_t bucket = m->table.buckets[at];                                                \
+            uint32_t index = (uint32_t)bucket, its_tag = (uint32_t)(bucket >> 32);                 \
+            if (its_tag == tag && LODEI_DS_LIKELY(EQUAL(KEY(m->items[index]), *key))) {            \
                 *ret_at = at;                                                                      \
-                return bucket->index;                                                              \
+                return index;                                                                      \
             }                                                                                      \
-            if (bucket->tag < tag) {                                                               \
+            if (its_tag < tag) {                                                                   \
                 *ret_at = at;                                                                      \
                 *ret_tag = tag;                                                                    \
                 return UINT32_MAX;                                                                 \
@@ -245,28 +241,29 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
         uint32_t index = name##_lodei_seek(m, key, lodei_table_mix(HASH(*key)), &at, &tag);        \
         return index == UINT32_MAX ? (item_type *)NULL : m->items + index;                         \
     }                                                                                              \
-    /* 1: *ret_item is the item of `key`; 0: it is a new one, uninitialised; else -errno. */       \
-    LODEI_DS_TRY int name##_lodei_enter(struct name *m, key_type const *key, item_type **ret_item) \
+    /* The item of `key`: *ret_status is 1 for the one there, 0 for a new one, uninitialised; NULL \
+     * with -errno there. */                                                                       \
+    LODEI_DS_FN item_type *name##_lodei_enter(struct name *m, key_type const *key,                 \
+                                              int *ret_status)                                     \
     {                                                                                              \
         uint64_t mixed = lodei_table_mix(HASH(*key));                                              \
         uint32_t at = 0, tag = 0, index = UINT32_MAX;                                              \
         if (LODEI_DS_LIKELY(m->table.capacity != 0))                                               \
             index = name##_lodei_seek(m, key, mixed, &at, &tag);                                   \
         if (index != UINT32_MAX) {                                                                 \
-            *ret_item = m->items + index;                                                          \
-            return 1;                                                                              \
+            *ret_status = 1;                                                                       \
+            return m->items + index;                                                               \
         }                                                                                          \
         if (LODEI_DS_UNLIKELY(m->table.count == m->table.capacity)) {                              \
-            int status = name##_lodei_grow(m);                                                     \
-            if (status != 0)                                                                       \
-                return status;                                                                     \
+            *ret_status = name##_lodei_grow(m);                                                    \
+            if (*ret_status != 0)                                                                  \
+                return (item_type *)NULL;                                                          \
             (void)name##_lodei_seek(m, key, mixed, &at, &tag);                                     \
         }                                                                                          \
-        int status = lodei_table_place(&m->table, at, tag, m->table.count);                        \
-        if (LODEI_DS_UNLIKELY(status != 0))                                                        \
-            return status;                                                                         \
-        *ret_item = m->items + m->table.count++;                                                   \
-        return 0;                                                                                  \
+        *ret_status = lodei_table_place(&m->table, at, tag, m->table.count);                       \
+        if (LODEI_DS_UNLIKELY(*ret_status != 0))                                                   \
+            return (item_type *)NULL;                                                              \
+        return m->items + m->table.count++;                                                        \
     }                                                                                              \
     LODEI_DS_FN void name##_lodei_drop(struct name *m, uint32_t at, uint32_t index)                \
     {                                                                                              \
@@ -314,9 +311,9 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
     }                                                                                        \
     LODEI_DS_TRY int name##_put(struct name *m, key_type key, value_type value)              \
     {                                                                                        \
-        struct name##_item *item = NULL;                                                     \
-        int status = name##_lodei_enter(m, &key, &item);                                     \
-        if (status < 0)                                                                      \
+        int status;                                                                          \
+        struct name##_item *item = name##_lodei_enter(m, &key, &status);                     \
+        if (item == NULL)                                                                    \
             return status;                                                                   \
         if (status == 0)                                                                     \
             item->key = key;                                                                 \
@@ -325,19 +322,21 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
     }                                                                                        \
     LODEI_DS_TRY int name##_insert(struct name *m, key_type key, value_type value)           \
     {                                                                                        \
-        struct name##_item *item = NULL;                                                     \
-        int status = name##_lodei_enter(m, &key, &item);                                     \
+        int status;                                                                          \
+        struct name##_item *item = name##_lodei_enter(m, &key, &status);                     \
+        if (item == NULL)                                                                    \
+            return status;                                                                   \
         if (status != 0)                                                                     \
-            return status < 0 ? status : -EEXIST;                                            \
+            return -EEXIST;                                                                  \
         item->key = key;                                                                     \
         item->value = value;                                                                 \
         return 0;                                                                            \
     }                                                                                        \
     LODEI_DS_TRY int name##_get_or_add(struct name *m, key_type key, value_type **ret_value) \
     {                                                                                        \
-        struct name##_item *item = NULL;                                                     \
-        int status = name##_lodei_enter(m, &key, &item);                                     \
-        if (status < 0)                                                                      \
+        int status;                                                                          \
+        struct name##_item *item = name##_lodei_enter(m, &key, &status);                     \
+        if (item == NULL)                                                                    \
             return status;                                                                   \
         if (status == 0) {                                                                   \
             memset((void *)&item->value, 0, sizeof(item->value));                            \
@@ -357,10 +356,12 @@ LODEI_DS_FN uint32_t lodei_table_bucket_of(const struct lodei_table *t, uint64_t
     }                                                                        \
     LODEI_DS_TRY int name##_insert(struct name *m, key_type key)             \
     {                                                                        \
-        key_type *item = NULL;                                               \
-        int status = name##_lodei_enter(m, &key, &item);                     \
+        int status;                                                          \
+        key_type *item = name##_lodei_enter(m, &key, &status);               \
+        if (item == NULL)                                                    \
+            return status;                                                   \
         if (status != 0)                                                     \
-            return status < 0 ? status : -EEXIST;                            \
+            return -EEXIST;                                                  \
         *item = key;                                                         \
         return 0;                                                            \
     }                                                                        \

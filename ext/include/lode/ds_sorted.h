@@ -46,86 +46,82 @@
 #include "lode/ds_base.h"
 
 /* KEY(item) is the key of an item; everything that maps and sets share. */
-#define LODEI_SORTED_DEFINE(name, item_type, key_type, KEY, LESS)                                  \
-    struct name {                                                                                  \
-        LODEI_ARRAY_FIELDS(item_type);                                                             \
-    };                                                                                             \
-    LODEI_ARRAY_DEFINE(name, item_type, LODEI_GROW_MORE)                                           \
-    LODEI_DS_FN size_t name##_lodei_lower(const struct name *m, key_type const *key)               \
-    {                                                                                              \
-        size_t first = 0, left = m->count;                                                         \
-        while (left > 0) {                                                                         \
-            size_t half = left / 2;                                                                \
-            int right = LESS(KEY(m->items[first + half]), *key) ? 1 : 0;                           \
-            first = right ? first + half + 1 : first;                                              \
-            left = right ? left - half - 1 : half;                                                 \
-        }                                                                                          \
-        return first;                                                                              \
-    }                                                                                              \
-    LODEI_DS_FN size_t name##_lower(const struct name *m, key_type key)                            \
-    {                                                                                              \
-        return name##_lodei_lower(m, &key);                                                        \
-    }                                                                                              \
-    LODEI_DS_FN size_t name##_upper(const struct name *m, key_type key)                            \
-    {                                                                                              \
-        size_t at = name##_lodei_lower(m, &key);                                                   \
-        return at < m->count && !LESS(key, KEY(m->items[at])) ? at + 1 : at;                       \
-    }                                                                                              \
-    /* 1: *ret_item is the item of `key`; 0: it is a new one in its place, uninitialised. */       \
-    LODEI_DS_TRY int name##_lodei_enter(struct name *m, key_type const *key, item_type **ret_item) \
-    {                                                                                              \
-        size_t at = name##_lodei_lower(m, key);                                                    \
-        if (at < m->count && !LESS(*key, KEY(m->items[at]))) {                                     \
-            *ret_item = m->items + at;                                                             \
-            return 1;                                                                              \
-        }                                                                                          \
-        if (m->count == m->capacity) {                                                             \
-            int status = name##_lodei_grow_one(m);                                                 \
-            if (status != 0)                                                                       \
-                return status;                                                                     \
-        }                                                                                          \
-        *ret_item = m->items + at;                                                                 \
-        memmove((void *)(m->items + at + 1), (const void *)(m->items + at),                        \
-                (m->count - at) * sizeof(item_type));                                              \
-        m->count++;                                                                                \
-        return 0;                                                                                  \
-    }                                                                                              \
-    LODEI_DS_TRY int name##_lodei_append(struct name *m, key_type const *key,                      \
-                                         item_type **ret_item)                                     \
-    {                                                                                              \
-        if (m->count > 0 && !LESS(KEY(m->items[m->count - 1]), *key))                              \
-            return -EINVAL;                                                                        \
-        if (m->count == m->capacity) {                                                             \
-            int status = name##_lodei_grow_one(m);                                                 \
-            if (status != 0)                                                                       \
-                return status;                                                                     \
-        }                                                                                          \
-        *ret_item = m->items + m->count++;                                                         \
-        return 0;                                                                                  \
-    }                                                                                              \
-    LODEI_DS_FN item_type *name##_lodei_find(const struct name *m, key_type const *key)            \
-    {                                                                                              \
-        size_t at = name##_lodei_lower(m, key);                                                    \
-        return at < m->count && !LESS(*key, KEY(m->items[at])) ? m->items + at                     \
-                                                               : (item_type *)NULL;                \
-    }                                                                                              \
-    LODEI_DS_FN int name##_remove_at(struct name *m, size_t i)                                     \
-    {                                                                                              \
-        if (i >= m->count)                                                                         \
-            return -ERANGE;                                                                        \
-        m->count--;                                                                                \
-        memmove((void *)(m->items + i), (const void *)(m->items + i + 1),                          \
-                (m->count - i) * sizeof(item_type));                                               \
-        return 0;                                                                                  \
-    }                                                                                              \
-    LODEI_DS_FN int name##_remove(struct name *m, key_type key)                                    \
-    {                                                                                              \
-        item_type *item = name##_lodei_find(m, &key);                                              \
-        return item != NULL ? name##_remove_at(m, (size_t)(item - m->items)) : -ENOENT;            \
-    }                                                                                              \
-    LODEI_DS_FN void name##_clear(struct name *m)                                                  \
-    {                                                                                              \
-        m->count = 0;                                                                              \
+#define LODEI_SORTED_DEFINE(name, item_type, key_type, KEY, LESS)                           \
+    struct name {                                                                           \
+        LODEI_ARRAY_FIELDS(item_type);                                                      \
+    };                                                                                      \
+    LODEI_ARRAY_DEFINE(name, item_type, LODEI_GROW_MORE)                                    \
+    LODEI_DS_FN size_t name##_lodei_lower(const struct name *m, key_type const *key)        \
+    {                                                                                       \
+        size_t first = 0, left = m->count;                                                  \
+        while (left > 0) {                                                                  \
+            size_t half = left / 2;                                                         \
+            int right = LESS(KEY(m->items[first + half]), *key) ? 1 : 0;                    \
+            first = right ? first + half + 1 : first;                                       \
+            left = right ? left - half - 1 : half;                                          \
+        }                                                                                   \
+        return first;                                                                       \
+    }                                                                                       \
+    LODEI_DS_FN size_t name##_lower(const struct name *m, key_type key)                     \
+    {                                                                                       \
+        return name##_lodei_lower(m, &key);                                                 \
+    }                                                                                       \
+    LODEI_DS_FN size_t name##_upper(const struct name *m, key_type key)                     \
+    {                                                                                       \
+        size_t at = name##_lodei_lower(m, &key);                                            \
+        return at < m->count && !LESS(key, KEY(m->items[at])) ? at + 1 : at;                \
+    }                                                                                       \
+    /* The item of `key`: *ret_status is 1 for the one there, 0 for a new one in its place, \
+     * uninitialised; NULL with -errno there. */                                            \
+    LODEI_DS_FN item_type *name##_lodei_enter(struct name *m, key_type const *key,          \
+                                              int *ret_status)                              \
+    {                                                                                       \
+        size_t at = name##_lodei_lower(m, key);                                             \
+        if (at < m->count && !LESS(*key, KEY(m->items[at]))) {                              \
+            *ret_status = 1;                                                                \
+            return m->items + at;                                                           \
+        }                                                                                   \
+        *ret_status = m->count < m->capacity ? 0 : name##_lodei_grow_one(m);                \
+        if (*ret_status != 0)                                                               \
+            return (item_type *)NULL;                                                       \
+        memmove((void *)(m->items + at + 1), (const void *)(m->items + at),                 \
+                (m->count - at) * sizeof(item_type));                                       \
+        m->count++;                                                                         \
+        return m->items + at;                                                               \
+    }                                                                                       \
+    /* As above for a key that must be above all others. */                                 \
+    LODEI_DS_FN item_type *name##_lodei_append(struct name *m, key_type const *key,         \
+                                               int *ret_status)                             \
+    {                                                                                       \
+        *ret_status = -EINVAL;                                                              \
+        if (m->count > 0 && !LESS(KEY(m->items[m->count - 1]), *key))                       \
+            return (item_type *)NULL;                                                       \
+        *ret_status = m->count < m->capacity ? 0 : name##_lodei_grow_one(m);                \
+        return *ret_status == 0 ? m->items + m->count++ : (item_type *)NULL;                \
+    }                                                                                       \
+    LODEI_DS_FN item_type *name##_lodei_find(const struct name *m, key_type const *key)     \
+    {                                                                                       \
+        size_t at = name##_lodei_lower(m, key);                                             \
+        return at < m->count && !LESS(*key, KEY(m->items[at])) ? m->items + at              \
+                                                               : (item_type *)NULL;         \
+    }                                                                                       \
+    LODEI_DS_FN int name##_remove_at(struct name *m, size_t i)                              \
+    {                                                                                       \
+        if (i >= m->count)                                                                  \
+            return -ERANGE;                                                                 \
+        m->count--;                                                                         \
+        memmove((void *)(m->items + i), (const void *)(m->items + i + 1),                   \
+                (m->count - i) * sizeof(item_type));                                        \
+        return 0;                                                                           \
+    }                                                                                       \
+    LODEI_DS_FN int name##_remove(struct name *m, key_type key)                             \
+    {                                                                                       \
+        item_type *item = name##_lodei_find(m, &key);                                       \
+        return item != NULL ? name##_remove_at(m, (size_t)(item - m->items)) : -ENOENT;     \
+    }                                                                                       \
+    LODEI_DS_FN void name##_clear(struct name *m)                                           \
+    {                                                                                       \
+        m->count = 0;                                                                       \
     }
 
 #define LODEI_SORTED_MAP_KEY(item) ((item).key)
@@ -146,9 +142,9 @@
     }                                                                                   \
     LODEI_DS_TRY int name##_put(struct name *m, key_type key, value_type value)         \
     {                                                                                   \
-        struct name##_item *item = NULL;                                                \
-        int status = name##_lodei_enter(m, &key, &item);                                \
-        if (status < 0)                                                                 \
+        int status;                                                                     \
+        struct name##_item *item = name##_lodei_enter(m, &key, &status);                \
+        if (item == NULL)                                                               \
             return status;                                                              \
         if (status == 0)                                                                \
             item->key = key;                                                            \
@@ -157,19 +153,21 @@
     }                                                                                   \
     LODEI_DS_TRY int name##_insert(struct name *m, key_type key, value_type value)      \
     {                                                                                   \
-        struct name##_item *item = NULL;                                                \
-        int status = name##_lodei_enter(m, &key, &item);                                \
+        int status;                                                                     \
+        struct name##_item *item = name##_lodei_enter(m, &key, &status);                \
+        if (item == NULL)                                                               \
+            return status;                                                              \
         if (status != 0)                                                                \
-            return status < 0 ? status : -EEXIST;                                       \
+            return -EEXIST;                                                             \
         item->key = key;                                                                \
         item->value = value;                                                            \
         return 0;                                                                       \
     }                                                                                   \
     LODEI_DS_TRY int name##_append(struct name *m, key_type key, value_type value)      \
     {                                                                                   \
-        struct name##_item *item = NULL;                                                \
-        int status = name##_lodei_append(m, &key, &item);                               \
-        if (status != 0)                                                                \
+        int status;                                                                     \
+        struct name##_item *item = name##_lodei_append(m, &key, &status);               \
+        if (item == NULL)                                                               \
             return status;                                                              \
         item->key = key;                                                                \
         item->value = value;                                                            \
@@ -186,18 +184,20 @@
     }                                                                         \
     LODEI_DS_TRY int name##_insert(struct name *m, key_type key)              \
     {                                                                         \
-        key_type *item = NULL;                                                \
-        int status = name##_lodei_enter(m, &key, &item);                      \
+        int status;                                                           \
+        key_type *item = name##_lodei_enter(m, &key, &status);                \
+        if (item == NULL)                                                     \
+            return status;                                                    \
         if (status != 0)                                                      \
-            return status < 0 ? status : -EEXIST;                             \
+            return -EEXIST;                                                   \
         *item = key;                                                          \
         return 0;                                                             \
     }                                                                         \
     LODEI_DS_TRY int name##_append(struct name *m, key_type key)              \
     {                                                                         \
-        key_type *item = NULL;                                                \
-        int status = name##_lodei_append(m, &key, &item);                     \
-        if (status == 0)                                                      \
+        int status;                                                           \
+        key_type *item = name##_lodei_append(m, &key, &status);               \
+        if (item != NULL)                                                     \
             *item = key;                                                      \
         return status;                                                        \
     }                                                                         \
