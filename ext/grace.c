@@ -141,7 +141,8 @@ static int key_ready(void)
     return made;
 }
 
-__attribute__((constructor)) static void start(void)
+/* Registered before the handlers of forklock.c, see there. */
+__attribute__((constructor(102))) static void start(void)
 {
     (void)key_ready();
     /* Fails only without memory at load time; then a fork at an unlucky moment is what is left. */
