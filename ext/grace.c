@@ -24,9 +24,10 @@
  * Blocks are freed under the lock of where they waited: when lodei_grace_wait() has had each lock
  * once, none is on its way to a heap that is about to be destroyed.
  *
- * Locks: record->busy (the thread's own but for lodei_grace_settle()), then `lock`, which guards
- * the list of records and the queue. Records are reused and never freed. It must never call into
- * the program.
+ * Locks, in this order: `records_lock` for the list of records, record->busy (the thread's own but
+ * for lodei_grace_settle()), `lock` for the queue. All are held around fork(), so that what waits
+ * is whole in the child, whoever was at it. Records are reused and never freed. It must never call
+ * into the program.
  */
 #include "ext/grace.h"
 
@@ -54,7 +55,7 @@ struct waiting {
 struct record {
     _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
     uint32_t depth;         /* the thread's own */
-    uint32_t taken;         /* guarded by lock */
+    uint32_t taken;         /* guarded by records_lock */
     uint32_t in_the_way;    /* the thread's own: so many ends of sections it need not look */
     uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
     struct record *next;    /* written once */
@@ -63,41 +64,60 @@ struct record {
     struct waiting held[HELD]; /* in rising epoch */
 } __attribute__((aligned(64)));
 
+static pthread_mutex_t records_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct record *_Atomic records; /* grows at its head; read without lock */
+static struct record *_Atomic records; /* grows at its head, under records_lock; read without */
 static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
 static pthread_key_t thread_key;
 static _Atomic int key_state; /* 0: no key, 1: somebody makes it, 2: it is there */
-static uint64_t record_count; /* guarded by lock */
+static uint64_t record_count; /* guarded by records_lock */
 
 #define SECTION_SHIFT 44
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
 
+static void record_lock(struct record *r)
+{
+    /* acquire: pairs with the release in record_unlock() */
+    while (atomic_exchange_explicit(&r->busy, 1, memory_order_acquire) != 0)
+        sched_yield();
+}
+
+static void record_unlock(struct record *r)
+{
+    atomic_store_explicit(&r->busy, 0, memory_order_release);
+}
+
+/* ---- fork ---- */
+
 static void fork_prepare(void)
 {
     lodei_slots_fork_lock();
+    pthread_mutex_lock(&records_lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_lock(r);
     pthread_mutex_lock(&lock);
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_unlock(r);
+    pthread_mutex_unlock(&records_lock);
     lodei_slots_fork_unlock();
 }
 
 static void fork_child(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
-        if (r != self) {
+        if (r != self) { /* what waits in it is the next owner's */
             atomic_store(&r->since, 0);
             r->depth = 0;
             r->taken = 0;
-            atomic_store(&r->busy, 0);
-            atomic_store(&r->held_count, 0); /* a vanished thread may have stood in the middle */
         }
     lodei_slots_forked();
     fork_parent();
@@ -132,12 +152,14 @@ __attribute__((constructor)) static void start(void)
 static struct record *record_take(void)
 {
     struct record *r;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&records_lock);
     for (r = atomic_load_explicit(&records, memory_order_relaxed); r != NULL; r = r->next)
         if (!r->taken)
             break;
     if (r == NULL) {
+        int saved = errno;
         r = lode_heap_aligned_alloc(lode_heap_default(), 64, sizeof(*r));
+        errno = saved;
         if (r != NULL) {
             *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed),
                                  .section = ++record_count << SECTION_SHIFT};
@@ -146,7 +168,7 @@ static struct record *record_take(void)
     }
     if (r != NULL)
         r->taken = 1;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&records_lock);
     return r;
 }
 
@@ -157,9 +179,9 @@ static LODE_NOINLINE int register_thread(void)
     if (r == NULL)
         return -ENOMEM;
     if (with_key && lodei_threadkey_set(thread_key, r) != 0) {
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&records_lock);
         r->taken = 0;
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&records_lock);
         return -ENOMEM;
     }
     self = r;
@@ -169,8 +191,7 @@ static LODE_NOINLINE int register_thread(void)
 int lode_read_begin(void)
 {
     if (lode_unlikely(self == NULL)) {
-        int saved = errno, status = register_thread();
-        errno = saved;
+        int status = register_thread();
         if (status != 0)
             return status;
     }
@@ -195,18 +216,6 @@ static uint64_t oldest_section(void)
 }
 
 /* ---- blocks in a record ---- */
-
-static void record_lock(struct record *r)
-{
-    /* acquire: pairs with the release in record_unlock() */
-    while (atomic_exchange_explicit(&r->busy, 1, memory_order_acquire) != 0)
-        sched_yield();
-}
-
-static void record_unlock(struct record *r)
-{
-    atomic_store_explicit(&r->busy, 0, memory_order_release);
-}
 
 /* Free what can go of what waits in a record; it is locked. */
 static void record_settle(struct record *r)
@@ -304,9 +313,11 @@ static void thread_ended(void *record)
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
     queue_settle();
-    r->taken = 0;
     pthread_mutex_unlock(&lock);
     record_unlock(r);
+    pthread_mutex_lock(&records_lock);
+    r->taken = 0;
+    pthread_mutex_unlock(&records_lock);
 }
 
 /* A section of this thread has ended, and blocks wait here. While others' sections are in the way
@@ -427,6 +438,7 @@ void lodei_grace_wait(void)
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)
 {
     *ret_readers = 0;
+    lodei_grace_settle();
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
         *ret_readers += atomic_load_explicit(&r->since, memory_order_relaxed) != 0;
     *ret_waiting = atomic_load_explicit(&queue_count, memory_order_relaxed);

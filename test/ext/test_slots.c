@@ -128,7 +128,7 @@ Test(slots, a_generation_never_wraps)
     release_and_free(last);
     assert_stale(last);
     assert_stale(first); /* generation 0 of this slot */
-    cr_assert_eq(lodei_slot_publish(first, KEY, &slots, 1, &untouched), -ENOSPC);
+    cr_assert_eq(lodei_slot_publish(first, KEY, (void *)64, 1, &untouched), -ENOSPC);
     cr_assert_eq(untouched, 77);
     lodei_slots_verify(&slots);
     release_and_free(publish(first + 1, block_new())); /* its neighbours go on */
@@ -196,7 +196,7 @@ Test(slots, groups_given_back_are_taken_again_with_other_handles)
     }
     lodei_slots_verify(&slots);
     lode_handle untouched = 77;
-    cr_assert_eq(lodei_slot_publish(groups[3], KEY, &slots, 1, &untouched), -EAGAIN);
+    cr_assert_eq(lodei_slot_publish(groups[3], KEY, (void *)64, 1, &untouched), -EAGAIN);
     for (int i = 599; i >= 0; i--) {
         cr_assert_eq(lodei_slots_take(&slots, KEY + 1, &again), 0);
         cr_assert_eq(again, groups[i]);
