@@ -138,6 +138,26 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
+int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
+                          const void *payload, const struct lode_brick_opts *opts,
+                          lode_handle *ret_brick)
+{
+    struct lode_brick_opts o;
+    int status = lodei_sdf_check_place(sdf, channel, at);
+    if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
+        return status;
+    struct lodei_channel *c = &sdf->channels[channel];
+    if (c->format != LODE_CHANNEL_SDF || o.tier == 0)
+        return -EINVAL;
+    unsigned tier = o.tier - 1u;
+    void *block = lodei_sdf_block(sdf, c, tier);
+    if (block == NULL)
+        return -ENOMEM;
+    memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
+    return put(sdf, c, at, block,
+               lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority), ret_brick);
+}
+
 int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                        const void *elements, const struct lode_brick_opts *opts,
                        lode_handle *ret_brick)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "ext/grace.h"
 #include "ext/lowest.h"
 #include "ext/sdfpool.h"
 
@@ -34,7 +35,8 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
         uint64_t word = lodei_slot_word(first + lane);
         int32_t at[3];
         if ((word & LODE_HANDLE_LIVE) == 0) {
-            left += lodei_word_state(word) != LODEI_SLOT_FREE;
+            left += lodei_word_state(word) != LODEI_SLOT_FREE &&
+                    lodei_word_state(word) != LODEI_SLOT_DEAD;
             continue;
         }
         lodei_grid_at(key, lane, at);
@@ -131,9 +133,11 @@ struct trim {
 static int trim_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct trim *trim = ctx;
-    for (unsigned lane = 0; lane < 8; lane++)
-        if (lodei_word_state(lodei_slot_word(first + lane)) != LODEI_SLOT_FREE)
+    for (unsigned lane = 0; lane < 8; lane++) {
+        enum lodei_slot_state state = lodei_word_state(lodei_slot_word(first + lane));
+        if (state != LODEI_SLOT_FREE && state != LODEI_SLOT_DEAD)
             return 0;
+    }
     trim->groups += (size_t)lodei_grid_reclaim(trim->grid, key);
     return 0;
 }
@@ -145,6 +149,7 @@ size_t lode_sdf_trim(struct lode_sdf *sdf)
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
     }
+    lodei_grace_settle();
     return trim.groups;
 }
 

@@ -228,6 +228,16 @@ LODE_API LODE_NODISCARD int lode_sdf_store(struct lode_sdf *sdf, unsigned channe
                                            const struct lode_brick_opts *opts,
                                            lode_handle *ret_brick);
 
+/**
+ * As lode_sdf_store(), but `payload` is what a brick's block of that tier holds already,
+ * lode_sdf_brick_bytes() long, copied unchanged: how bricks come from a file. opts->tier has to be
+ * given. -EINVAL also if it is not, and for a raw channel.
+ */
+LODE_API LODE_NODISCARD int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel,
+                                                  struct lode_ivec3 at, const void *payload,
+                                                  const struct lode_brick_opts *opts,
+                                                  lode_handle *ret_brick);
+
 /** New contents for a brick, its tier and band kept. 0; -ESTALE; -EINVAL not of this field, a raw
  * channel; -ENOMEM. */
 LODE_API LODE_NODISCARD int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick,
