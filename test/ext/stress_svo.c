@@ -4,8 +4,9 @@
  * edit in all that it writes, and keeps a log; one splits, merges and reorders, which changes
  * nothing that can be read; others read. Checked at once: a content is of one edit, which had begun
  * and covers the place. Checked afterwards, by going through the log again: what each point query
- * found was there at some time while it ran. A last part creates and destroys trees while others
- * are in reading sections.
+ * found was there at some time while it ran. Further parts create and destroy trees while others
+ * are in reading sections, and fork() while others edit: the child finds the tree whole and goes
+ * on. Run under TSan as well, without the fork.
  */
 #include <errno.h>
 #include <math.h>
@@ -15,9 +16,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lode/svo.h"
+
+/* TSan is not made for children of several threads. */
+#ifdef __SANITIZE_THREAD__
+#define FORKS 0
+#else
+#define FORKS 40
+#endif
 
 #define LEVELS  4
 #define SIDE    (1 << LEVELS)
@@ -94,7 +104,7 @@ static void *edit(void *ctx)
 {
     uint64_t state = 11;
     double end = now() + SECONDS;
-    for (uint32_t n = 1; n <= EDITS && now() < end; n++) {
+    for (uint32_t n = 1; n <= EDITS && now() < end && !atomic_load(&over); n++) {
         uint32_t r = next(&state);
         struct edit e = {.type = r % 3, .level = r / 3 % 16 == 0 ? 1 + r / 64 % 3 : 0};
         struct lode_svo_content c = stamped(e.type, n), old;
@@ -327,14 +337,19 @@ static void check_end(void)
     }
 }
 
-static void run_world(void)
+static void create(void)
 {
     struct lode_svo_opts opts = LODE_SVO_OPTS_INIT;
-    pthread_t threads[READERS + 3];
     opts.levels = LEVELS;
     opts.flags = LODE_SVO_COALESCE;
     opts.centre = (struct lode_ivec3){SIDE / 2, SIDE / 2, SIDE / 2};
     CHECK(lode_svo_create(&opts, &svo) == 0);
+}
+
+static void run_world(void)
+{
+    pthread_t threads[READERS + 3];
+    create();
     for (size_t i = 0; i < READERS; i++)
         CHECK(pthread_create(&threads[i], NULL, read_points, (void *)i) == 0);
     CHECK(pthread_create(&threads[READERS], NULL, read_more, NULL) == 0);
@@ -373,10 +388,7 @@ static void run_short_lives(void)
     double end = now() + 1;
     int lives = 0;
     for (; now() < end; lives++) {
-        struct lode_svo_opts opts = LODE_SVO_OPTS_INIT;
-        opts.levels = LEVELS;
-        opts.centre = (struct lode_ivec3){SIDE / 2, SIDE / 2, SIDE / 2};
-        CHECK(lode_svo_create(&opts, &svo) == 0);
+        create();
         for (uint32_t n = 1; n < 100; n++) {
             struct lode_svo_content c = stamped(n % 3, n);
             CHECK(lode_svo_set(svo, 0, random_place(&state), &c, NULL) == 0);
@@ -392,9 +404,62 @@ static void run_short_lives(void)
     printf("%d trees\n", lives);
 }
 
+/* ---- fork ---- */
+
+/* Every place reads as something whole, and every kind of edit works. */
+static void in_child(void)
+{
+    int cells = 0, more;
+    atomic_store(&over, 0);
+    CHECK(lode_svo_walk(svo, NULL, LODE_SVO_WALK_ALL, on_cell, &cells) == 0);
+    while ((more = lode_svo_reorder(svo, 1000)) == 1)
+        ;
+    CHECK(more == 0);
+    for (uint32_t place = 0; place < PLACES; place++) {
+        struct lode_ivec3 at = {(int32_t)(place % SIDE), (int32_t)(place / SIDE % SIDE),
+                                (int32_t)(place / SIDE / SIDE)};
+        struct lode_svo_content c = stamped(place % 3, place + 1);
+        struct lode_svo_cell cell;
+        CHECK(lode_svo_set(svo, 0, at, &c, NULL) == 0);
+        CHECK(lode_svo_get(svo, 0, at, &cell) == 0);
+        CHECK(cell.content.type == c.type);
+    }
+    lode_svo_destroy(svo);
+}
+
+static void run_forks(void)
+{
+    pthread_t threads[2];
+    atomic_store(&over, 0);
+    atomic_store(&begun, 0);
+    atomic_store(&finished, 0);
+    create();
+    CHECK(pthread_create(&threads[0], NULL, edit, NULL) == 0);
+    CHECK(pthread_create(&threads[1], NULL, rearrange, NULL) == 0);
+    for (int i = 0; i < FORKS; i++) {
+        int status;
+        usleep(1000);
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(30);
+            in_child();
+            _exit(0);
+        }
+        CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    atomic_store(&over, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    lode_svo_destroy(svo);
+    printf("%d forks\n", FORKS);
+}
+
 int main(void)
 {
     run_world();
     run_short_lives();
+    if (FORKS != 0)
+        run_forks();
     return 0;
 }
