@@ -142,7 +142,9 @@ static int key_ready(void)
     return made;
 }
 
-__attribute__((constructor)) static void start(void)
+/* Ahead of the registry's, whatever the link order: fork handlers that lock run last first, and an
+ * object's lock (registry.h) is taken before those here and in slots.c. */
+__attribute__((constructor(102))) static void start(void)
 {
     (void)key_ready();
     /* Fails only without memory at load time; then a fork at an unlucky moment is what is left. */
