@@ -30,10 +30,8 @@ void lodei_grid_finish(struct lodei_grid *grid);
 
 LODE_INLINE int lodei_grid_holds(int32_t x, int32_t y, int32_t z)
 {
-    return ((uint32_t)(x - LODEI_GRID_MIN) | (uint32_t)(y - LODEI_GRID_MIN) |
-            (uint32_t)(z - LODEI_GRID_MIN)) >>
-               21 ==
-           0;
+    const uint32_t min = (uint32_t)LODEI_GRID_MIN; /* unsigned: any int32_t may be asked for */
+    return (((uint32_t)x - min) | ((uint32_t)y - min) | ((uint32_t)z - min)) >> 21 == 0;
 }
 
 /* The key of the group of a coordinate: 20 bits an axis, of 2 x 2 x 2 bricks. */

@@ -21,9 +21,10 @@
 struct lodei_marked {
     uint64_t serial;
     const char *why; /* borrowed: a literal */
-    void *chunk;     /* what these two say is the owner's business */
+    void *chunk;     /* what these say is the owner's business */
     void *more;
     uintptr_t at;
+    size_t count;
 };
 
 struct lodei_marks {

@@ -232,8 +232,7 @@ static int in_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
 {
     const int32_t p[3] = {at.x, at.y, at.z};
     for (unsigned axis = 0; axis < 3; axis++) {
-        /* relaxed: bricks made while the window moves may stay, see lode_sdf_window_move() */
-        uint64_t limit = atomic_load_explicit(&sdf->limits[axis], memory_order_relaxed);
+        uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm() */
         if (p[axis] < (int32_t)(limit >> 32) || p[axis] > (int32_t)(uint32_t)limit)
             return 0;
     }
@@ -306,6 +305,20 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
     return status;
 }
 
+/*
+ * Who makes a brick writes its slot's word and then looks at the limits; who moves the window
+ * writes the limits and then looks at the words. In the one order of these seq_cst operations at
+ * least one of the two sees the other. A group made meanwhile is made under the grid's lock, which
+ * the sweep takes before it looks for groups: it either finds the group, or its limits are seen.
+ */
+int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
+{
+    if (lode_likely(in_window(sdf, at)))
+        return 0;
+    (void)lodei_sdf_release(sdf, brick); /* or the sweep did */
+    return -ERANGE;
+}
+
 int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                          enum lode_tier tier, lode_handle *ret_brick)
 {
@@ -319,9 +332,15 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     void *block = lodei_sdf_block(sdf, c, in);
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
-    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), ret_brick);
-    if (lode_unlikely(status != 0))
+    lode_handle brick;
+    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), &brick);
+    if (lode_unlikely(status != 0)) {
         lode_free(block);
+        return status;
+    }
+    status = lodei_sdf_confirm(sdf, at, brick);
+    if (lode_likely(status == 0))
+        *ret_brick = brick;
     return status;
 }
 

@@ -101,10 +101,11 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
                void *block, unsigned kind, lode_handle *ret_brick)
 {
     void *old = NULL;
+    lode_handle brick = 0;
     int status = lode_read_begin();
     if (status == 0) {
         do
-            status = put_once(sdf, channel, at, block, kind, ret_brick, &old);
+            status = put_once(sdf, channel, at, block, kind, &brick, &old);
         while (status == -EEXIST || status == -ESTALE);
         lode_read_end();
     }
@@ -112,10 +113,13 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
         lode_free(block);
         return status;
     }
-    lodei_sdf_cache_drop(sdf, *ret_brick);
+    lodei_sdf_cache_drop(sdf, brick);
     if (old != NULL)
         lodei_grace_free(old);
-    return 0;
+    status = lodei_sdf_confirm(sdf, at, brick);
+    if (status == 0)
+        *ret_brick = brick;
+    return status;
 }
 
 static unsigned band_class(const struct lode_sdf *sdf, uint16_t material)

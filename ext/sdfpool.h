@@ -109,6 +109,8 @@ int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct l
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
 int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                       void *block, unsigned kind, lode_handle *ret_brick);
+/* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
+int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
 
 /* sdfcache.c */
 int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);

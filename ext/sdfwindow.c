@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ext/grace.h"
 #include "ext/sdfpool.h"
 
 /* ---- the window ---- */
@@ -35,7 +36,8 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
         uint64_t word = lodei_slot_word(first + lane);
         int32_t at[3];
         if ((word & LODE_HANDLE_LIVE) == 0) {
-            left += lodei_word_state(word) != LODEI_SLOT_FREE;
+            left += lodei_word_state(word) != LODEI_SLOT_FREE &&
+                    lodei_word_state(word) != LODEI_SLOT_DEAD;
             continue;
         }
         lodei_grid_at(key, lane, at);
@@ -84,44 +86,34 @@ static void sweep_difference(struct sweep *sweep, const struct lode_brick_box *o
     }
 }
 
-static int box_around(struct lode_ivec3 centre, struct lode_ivec3 extent,
-                      struct lode_brick_box *ret_box)
+static int box_check(const int32_t lo[3], const int32_t hi[3])
 {
-    const int32_t c[3] = {centre.x, centre.y, centre.z}, e[3] = {extent.x, extent.y, extent.z};
-    int64_t lo[3], hi[3];
-    for (unsigned axis = 0; axis < 3; axis++) {
-        if (e[axis] < 0)
+    for (unsigned axis = 0; axis < 3; axis++)
+        if (lo[axis] > hi[axis])
             return -EINVAL;
-        lo[axis] = (int64_t)c[axis] - e[axis];
-        hi[axis] = (int64_t)c[axis] + e[axis];
-        if (lo[axis] < LODEI_GRID_MIN || hi[axis] > LODEI_GRID_MAX)
-            return -ERANGE;
-    }
-    ret_box->lo = (struct lode_ivec3){(int32_t)lo[0], (int32_t)lo[1], (int32_t)lo[2]};
-    ret_box->hi = (struct lode_ivec3){(int32_t)hi[0], (int32_t)hi[1], (int32_t)hi[2]};
-    return 0;
+    return lodei_grid_holds(lo[0], lo[1], lo[2]) && lodei_grid_holds(hi[0], hi[1], hi[2]) ? 0
+                                                                                          : -ERANGE;
 }
 
-int lode_sdf_window_move(struct lode_sdf *sdf, struct lode_ivec3 centre, struct lode_ivec3 extent,
+int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *window,
                          struct lode_sdf_window_stats *ret_stats)
 {
     static const struct lode_brick_box everything = {
         {LODEI_GRID_MIN, LODEI_GRID_MIN, LODEI_GRID_MIN},
         {LODEI_GRID_MAX, LODEI_GRID_MAX, LODEI_GRID_MAX}};
-    struct sweep sweep = {.sdf = sdf};
-    int status = box_around(centre, extent, &sweep.keep);
+    struct sweep sweep = {.sdf = sdf, .keep = *window};
+    const int32_t lo[3] = {window->lo.x, window->lo.y, window->lo.z};
+    const int32_t hi[3] = {window->hi.x, window->hi.y, window->hi.z};
+    int status = box_check(lo, hi);
     if (status != 0)
         return status;
-    const int32_t lo[3] = {sweep.keep.lo.x, sweep.keep.lo.y, sweep.keep.lo.z};
-    const int32_t hi[3] = {sweep.keep.hi.x, sweep.keep.hi.y, sweep.keep.hi.z};
     pthread_mutex_lock(&sdf->window_lock);
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = sweep.keep;
     sdf->has_window = 1;
-    for (unsigned axis = 0; axis < 3; axis++) /* relaxed: see in_window() */
-        atomic_store_explicit(&sdf->limits[axis],
-                              (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis],
-                              memory_order_relaxed);
+    for (unsigned axis = 0; axis < 3; axis++)
+        /* seq_cst: before the sweep looks at slots; see lodei_sdf_confirm() */
+        atomic_store(&sdf->limits[axis], (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis]);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
@@ -142,9 +134,11 @@ struct trim {
 static int trim_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct trim *trim = ctx;
-    for (unsigned lane = 0; lane < 8; lane++)
-        if (lodei_word_state(lodei_slot_word(first + lane)) != LODEI_SLOT_FREE)
+    for (unsigned lane = 0; lane < 8; lane++) {
+        enum lodei_slot_state state = lodei_word_state(lodei_slot_word(first + lane));
+        if (state != LODEI_SLOT_FREE && state != LODEI_SLOT_DEAD)
             return 0;
+    }
     trim->groups += (size_t)lodei_grid_reclaim(trim->grid, key);
     return 0;
 }
@@ -156,6 +150,7 @@ size_t lode_sdf_trim(struct lode_sdf *sdf)
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
     }
+    lodei_grace_settle();
     return trim.groups;
 }
 

@@ -48,6 +48,14 @@ void *lodei_source_calloc(const struct lodei_source *source, size_t bytes)
     return p != NULL ? memset(p, 0, bytes) : NULL;
 }
 
+void *lodei_source_resize(void *p, size_t bytes)
+{
+    int saved = errno;
+    p = lode_realloc(p, bytes);
+    errno = saved;
+    return p;
+}
+
 size_t lodei_source_max_bytes(void)
 {
     static _Atomic size_t known;

@@ -35,8 +35,8 @@ enum {
 enum { DEFAULT_EDITS = 200000, MAX_EDITS = 100000000 };
 
 /* The storages there are. */
-static const char *const allocs[] = {"malloc", "malloc-in-place", "naive-node", "naive-voxel",
-                                     "godot"};
+static const char *const allocs[] = {"malloc",     "pools",       "malloc-in-place",
+                                     "naive-node", "naive-voxel", "godot"};
 /* From this one on they only hold the whole world, to be measured. */
 enum { FIRST_FOR_SIZE = 2 };
 
@@ -192,7 +192,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"alloc", OPTION_ALLOC, "NAME", 0,
-     "the storage: malloc (default), malloc-in-place; or for its size only: naive-node, "
+     "the storage: malloc (default), malloc-in-place, pools; or for its size only: naive-node, "
      "naive-voxel, godot",
      1},
     {"threads", 't', "N", 0, "1 or 2 (default: 1)", 1},

@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* The everyday allocators: arena, frame arena, stack, buddy, slab, free list, offsets. */
 #include <lode/arena.h>
+#include <lode/offset.h>
+#include <lode/stackalloc.h>
 
 #include "ext_bench.h"
 
 #define OPS 2000000
 
 static struct lode_arena *arena;
+static struct lode_offset *offset;
+static struct lode_stack *stack;
+
+/* Live things of the benches that allocate and free at random. */
+#define LIVE 4096
+static uint32_t seed;
+
+static uint32_t any(void)
+{
+    seed = seed * 1664525 + 1013904223;
+    return seed >> 8;
+}
 
 static void must(int error)
 {
@@ -39,11 +53,11 @@ static size_t arena_bump(void)
 /* Sizes and alignments the compiler does not know. */
 static size_t arena_bump_mixed(void)
 {
-    uint32_t seed = 1;
+    seed = 1;
     for (int i = 0; i < OPS / 2000; i++) {
         for (int k = 0; k < 2000; k++) {
-            seed = seed * 1664525 + 1013904223;
-            ext_bench_keep(lode_arena_alloc(arena, seed >> 24, (size_t)8 << (seed >> 22 & 3)));
+            uint32_t bits = any();
+            ext_bench_keep(lode_arena_alloc(arena, bits >> 16, (size_t)8 << (bits & 3)));
         }
         lode_arena_reset(arena);
     }
@@ -60,9 +74,86 @@ static size_t arena_scopes(void)
     return OPS / 4;
 }
 
+/* ---- stack: eight blocks up, eight down ---- */
+
+static void stack_prepare(void)
+{
+    must(lode_stack_create(NULL, &stack));
+}
+
+static void stack_finish(void)
+{
+    lode_stack_destroy(stack);
+}
+
+static size_t stack_pairs(void)
+{
+    void *blocks[8];
+    for (int i = 0; i < OPS / 8; i++) {
+        for (int k = 0; k < 8; k++)
+            ext_bench_keep(blocks[k] = lode_stack_alloc(stack, 64, 16));
+        for (int k = 8; k-- > 0;)
+            must(lode_stack_free(stack, blocks[k]));
+    }
+    return OPS;
+}
+
+/* ---- offsets: a GPU buffer of 1 GiB, half full of ranges of 256 B to 64 KiB ---- */
+
+static lode_range ranges[LIVE];
+static uint32_t order[OPS];
+
+static uint64_t range_bytes(void)
+{
+    return (uint64_t)256 << (any() % 9);
+}
+
+static void offset_prepare(void)
+{
+    uint64_t at;
+    seed = 1;
+    must(lode_offset_create((uint64_t)1 << 30, NULL, &offset));
+    for (int i = 0; i < LIVE; i++)
+        must(lode_offset_alloc(offset, range_bytes() + any() % 200, 0, &at, &ranges[i]));
+    for (int i = 0; i < OPS; i++)
+        order[i] = any();
+}
+
+static void offset_finish(void)
+{
+    lode_offset_destroy(offset);
+}
+
+static size_t offset_random(void)
+{
+    uint64_t at;
+    for (int i = 0; i < OPS / 2; i++) {
+        lode_range *r = &ranges[order[i] % LIVE];
+        must(lode_offset_free(offset, *r));
+        must(lode_offset_alloc(offset, 256 + order[i] % 60000, 0, &at, r));
+        ext_bench_keep(&at);
+    }
+    return OPS;
+}
+
+static size_t offset_pairs(void)
+{
+    uint64_t at;
+    lode_range r;
+    for (int i = 0; i < OPS / 2; i++) {
+        must(lode_offset_alloc(offset, 1000, 0, &at, &r));
+        ext_bench_keep(&at);
+        must(lode_offset_free(offset, r));
+    }
+    return OPS;
+}
+
 const struct ext_bench ext_bench_everyday[] = {
     {"arena-bump", "alloc of 64", 2, arena_prepare, arena_bump, arena_finish},
     {"arena-bump-mixed", "alloc of 0-255", 0, arena_prepare, arena_bump_mixed, arena_finish},
     {"arena-scope", "mark+alloc+rewind", 0, arena_prepare, arena_scopes, arena_finish},
+    {"offset-random", "alloc or free", 25, offset_prepare, offset_random, offset_finish},
+    {"offset-pair", "alloc or free", 25, offset_prepare, offset_pairs, offset_finish},
+    {"stack-pair", "alloc+free of 64", 0, stack_prepare, stack_pairs, stack_finish},
     {0},
 };

@@ -118,7 +118,7 @@ LODE_API void *lode_pin(lode_handle handle);
 
 /**
  * End one lode_pin(), from any thread. The handle may have become stale meanwhile.
- * Returns 0; -EINVAL the slot has no pin or never existed, nothing changed.
+ * Returns 0; -EINVAL the slot has no pin, or this was never a handle: nothing changed.
  */
 LODE_API int lode_unpin(lode_handle handle);
 

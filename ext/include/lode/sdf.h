@@ -264,6 +264,11 @@ LODE_API LODE_NODISCARD int lode_sdf_retier(struct lode_sdf *sdf, lode_handle br
 
 /* ---- the window ---- */
 
+/** Coordinates of bricks, both ends in. */
+struct lode_brick_box {
+    struct lode_ivec3 lo, hi;
+};
+
 struct lode_sdf_window_stats {
     uint32_t freed_bricks;
     uint32_t reserved;
@@ -271,15 +276,17 @@ struct lode_sdf_window_stats {
 };
 
 /**
- * Bricks may be only in the box centre - extent .. centre + extent (bricks, inclusive) from now on;
- * those that are not are freed. The first call sets the window.
+ * Bricks may be only in `window` from now on; those that are not are freed. The first call sets the
+ * window.
  *
- * @ret_stats  NULL is fine.
- * Returns     0; -ERANGE part of it is out of range; -EINVAL an extent is negative.
- * Threads     One move at a time. A brick being made outside meanwhile may stay.
+ * @ret_stats  NULL is fine; written only on success.
+ * Returns     0; -EINVAL a lo is above its hi; -ERANGE part of it is out of range. Nothing changed
+ *             on failure.
+ * Threads     Any; moves wait for each other. A brick being made outside meanwhile is either freed
+ *             by this call, or -ERANGE for its maker.
  */
-LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf, struct lode_ivec3 centre,
-                                                 struct lode_ivec3 extent,
+LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf,
+                                                 const struct lode_brick_box *window,
                                                  struct lode_sdf_window_stats *ret_stats);
 
 /** Called for a brick that was evicted; no lock is held. */
@@ -300,11 +307,6 @@ LODE_API size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evic
 LODE_API size_t lode_sdf_trim(struct lode_sdf *sdf);
 
 /* ---- reading across bricks ---- */
-
-/** Coordinates of bricks, both ends in. */
-struct lode_brick_box {
-    struct lode_ivec3 lo, hi;
-};
 
 /** Called for a brick; a non-zero return ends the walk. No lock is held; it may edit and free. */
 typedef int (*lode_brick_visitor)(void *ctx, lode_handle brick, struct lode_ivec3 at);
