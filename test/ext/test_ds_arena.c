@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The containers of lode/ds.h over an arena (lode/arena.h): growing in place, giving back the tail,
- * and starting anew after a reset. Under ASan the arena poisons what it does not hold. */
+ * and starting anew after a reset; pooled vectors over an object pool (lode/pool.h). Under ASan
+ * both poison what they do not hold. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
 
 #include "lode/arena.h"
 #include "lode/ds.h"
+#include "lode/pool.h"
 
 LODE_VEC_DEFINE(vec, uint32_t);
 LODE_BUMPVEC_DEFINE(bump, uint32_t);
@@ -157,4 +159,44 @@ Test(ds_arena, when_the_arena_is_full_everything_is_still_there)
     cr_assert_gt(count, 1000);
     check(&all, count);
     lode_arena_destroy(arena);
+}
+
+Test(ds_arena, pooled_vectors_share_one_pool_to_its_last_block)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    struct lode_pool *pool;
+    struct lode_allocator_stats stats;
+    struct pooled v[3];
+    size_t counts[3];
+    o.object_bytes = 64;
+    o.max = 300;
+    cr_assert_eq(lode_pool_create(&o, &pool), 0);
+    lode_pool_allocator(pool, &allocator);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(pooled_init(&v[i], 0, &allocator), 0);
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t k = 0; k < 1000; k++)
+            for (uint32_t i = 0; i < 3; i++)
+                cr_assert_eq(pooled_push(&v[i], k * 3 + i), 0);
+        while (pooled_push(&v[round], 7) == 0)
+            ;
+        for (int i = 0; i < 3; i++)
+            counts[i] = pooled_count(&v[i]);
+        lode_allocator_stats(&allocator, &stats);
+        cr_assert_geq(stats.blocks, 298); /* what the next block's tables need is not there */
+        for (uint32_t i = 0; i < 3; i++)
+            for (uint32_t k = 0; k < 1000; k++)
+                cr_assert_eq(*pooled_at(&v[i], k), k * 3 + i);
+        cr_assert_eq(counts[(round + 1) % 3], 1000);
+        for (int i = 0; i < 3; i++)
+            while (pooled_pop(&v[i], NULL) == 0)
+                ;
+        lode_allocator_stats(&allocator, &stats);
+        cr_assert_leq(stats.blocks, 3);
+    }
+    for (int i = 0; i < 3; i++)
+        pooled_finish(&v[i]);
+    lode_allocator_stats(&allocator, &stats);
+    cr_assert_eq(stats.blocks, 0);
+    lode_pool_destroy(pool);
 }
