@@ -83,6 +83,7 @@ static void note_free(void *block)
 
 static int freed_count(void)
 {
+    lodei_grace_settle();
     int count = 0;
     for (int i = 0; i < 2000; i++) {
         cr_assert_leq(atomic_load(&freed[i]), 1);
@@ -228,6 +229,7 @@ Test(grace, the_queue_goes_round)
         does(&one, read_begin);
         for (int i = 0; i < 3; i++)
             give_up(given++);
+        lodei_grace_settle(); /* sections from here on are later ones */
         does(&two, read_begin);
         for (int i = 0; i < 3; i++)
             give_up(given++);
@@ -322,6 +324,12 @@ static void prepare_hold_up(void)
     atomic_store(&wrapped_on_free, hold_up_free);
 }
 
+static void end_and_settle(void)
+{
+    lode_read_end();
+    lodei_grace_settle();
+}
+
 Test(grace, a_wait_is_for_frees_under_way_too)
 {
     /* The waiter will destroy the heap of this block. */
@@ -329,9 +337,8 @@ Test(grace, a_wait_is_for_frees_under_way_too)
     does(&one, read_begin);
     give_up(0);
     atomic_store(&hold_up, blocks[0]);
-    begins(&one, lode_read_end);
+    begins(&one, end_and_settle);
     sem_wait(&in_free);
-    cr_assert_eq(stats().waiting_blocks, 0);
     begins(&two, wait_for_sections);
     yield_some();
     cr_assert_eq(atomic_load(&waited), 0);
@@ -346,46 +353,35 @@ Test(grace, an_end_does_not_wait_for_anothers_frees)
     prepare_hold_up();
     does(&one, read_begin);
     give_up(0);
+    lodei_grace_settle(); /* sections from here on are later ones */
     does(&two, read_begin);
     give_up(1);
     atomic_store(&hold_up, blocks[0]);
-    begins(&one, lode_read_end);
+    begins(&one, end_and_settle);
     sem_wait(&in_free);
     does(&two, lode_read_end);
-    cr_assert_eq(freed_count(), 0);
+    cr_assert_eq(atomic_load(&freed[0]), 0);
     sem_post(&go_on);
     sem_wait(&one.done);
-    cr_assert_eq(freed_count(), 2); /* one looked again */
-}
-
-static void end_the_section_of_one(void)
-{
-    atomic_store(&wrapped_on_alloc, NULL);
-    does(&one, lode_read_end);
-}
-
-Test(grace, a_block_filed_while_the_last_section_ends_does_not_stay)
-{
-    does(&one, read_begin);
-    atomic_store(&wrapped_on_alloc, NULL);
-    blocks[0] = lode_heap_alloc(lode_heap_default(), 64);
-    blocks[1] = lode_heap_alloc(lode_heap_default(), 64);
-    /* the queue is made while this block is filed: after the section was seen */
-    atomic_store(&wrapped_on_alloc, end_the_section_of_one);
-    lodei_grace_free(blocks[0]);
-    cr_assert_eq(freed_count(), 0);
-    lodei_grace_free(blocks[1]);
     cr_assert_eq(freed_count(), 2);
 }
 
-Test(grace, the_figures_count_nothing_that_could_be_freed)
+Test(grace, what_waits_with_a_thread_goes_when_it_gives_up_another)
 {
     does(&one, read_begin);
-    blocks[0] = lode_heap_alloc(lode_heap_default(), 64);
-    atomic_store(&wrapped_on_alloc, end_the_section_of_one);
-    lodei_grace_free(blocks[0]);
-    cr_assert_eq(stats().waiting_blocks, 0);
-    cr_assert_eq(freed_count(), 1);
+    give_up(0);
+    give_up(1);
+    does(&one, lode_read_end);
+    give_up(2);
+    cr_assert_eq(atomic_load(&freed[0]) + atomic_load(&freed[1]) + atomic_load(&freed[2]), 3);
+}
+
+Test(grace, what_waits_with_a_thread_goes_with_its_own_section)
+{
+    read_begin();
+    give_up(0);
+    lode_read_end();
+    cr_assert_eq(atomic_load(&freed[0]), 1);
 }
 
 Test(grace, a_wait_inside_a_section_is_misuse, .signal = SIGABRT)
@@ -421,36 +417,47 @@ Test(grace, a_first_section_without_memory_is_none)
 
 static _Atomic int given_up;
 
-static void give_up_first(void)
+#define HELD 64 /* blocks that a thread can note without memory */
+
+static void give_up_some(void)
+{
+    for (int i = 0; i < HELD; i++)
+        give_up(i);
+}
+
+static void give_up_last(void)
 {
     errno = 77;
-    lodei_grace_free(blocks[0]);
+    lodei_grace_free(blocks[HELD]);
     cr_assert_eq(errno, 77);
     atomic_store(&given_up, 1);
 }
 
 Test(grace, without_memory_to_file_a_block_its_free_waits)
 {
-    blocks[0] = lode_heap_alloc(lode_heap_default(), 64);
+    blocks[HELD] = lode_heap_alloc(lode_heap_default(), 64);
     does(&one, read_begin);
+    does(&two, give_up_some);
     atomic_store(&wrapped_allocations, 0);
-    begins(&two, give_up_first);
+    begins(&two, give_up_last);
     yield_some();
     cr_assert_eq(atomic_load(&given_up), 0);
     cr_assert_eq(freed_count(), 0);
     does(&one, lode_read_end);
     sem_wait(&two.done);
-    cr_assert_eq(freed_count(), 1);
+    cr_assert_eq(freed_count(), HELD + 1);
 }
 
 Test(grace, without_memory_inside_a_section_the_block_is_lost)
 {
-    blocks[0] = lode_heap_alloc(lode_heap_default(), 64);
+    blocks[HELD] = lode_heap_alloc(lode_heap_default(), 64);
     read_begin();
+    give_up_some();
     atomic_store(&wrapped_allocations, 0);
-    lodei_grace_free(blocks[0]);
+    lodei_grace_free(blocks[HELD]);
     lode_read_end();
-    cr_assert_eq(freed_count(), 0);
+    cr_assert_eq(atomic_load(&freed[HELD]), 0);
+    cr_assert_eq(freed_count(), HELD);
     cr_assert_eq(stats().waiting_blocks, 0);
-    lode_free(blocks[0]);
+    lode_free(blocks[HELD]);
 }
