@@ -9,10 +9,12 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/cpool.h"
 #include "lode/ds.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
+#include "lode/pool.h"
 #include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
