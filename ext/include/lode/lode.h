@@ -15,6 +15,8 @@
 #include "lode/heap.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
+#include "lode/regions.h"
+#include "lode/request.h"
 #include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
