@@ -9,6 +9,7 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/buddy.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
