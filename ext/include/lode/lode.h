@@ -9,6 +9,7 @@
 
 #include "lode/allocator.h"
 #include "lode/arena.h"
+#include "lode/buddy.h"
 #include "lode/cpool.h"
 #include "lode/ds.h"
 #include "lode/handle.h"
