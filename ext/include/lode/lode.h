@@ -22,5 +22,7 @@
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
 #include "lode/svo.h"
+#include "lode/temperature.h"
+#include "lode/util.h"
 
 #endif
