@@ -10,6 +10,7 @@
 #include "lode/allocator.h"
 #include "lode/arena.h"
 #include "lode/buddy.h"
+#include "lode/frame.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
