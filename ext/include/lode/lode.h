@@ -12,6 +12,7 @@
 #include "lode/buddy.h"
 #include "lode/cpool.h"
 #include "lode/ds.h"
+#include "lode/frame.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
