@@ -15,9 +15,9 @@
  * the new word. A reader may publish an epoch that is old already: that only holds blocks longer.
  *
  * While no section is open a block is freed at once. Else it waits in the record of the thread that
- * gave it up, so that writers do not meet each other; SETTLE of them there, and the epoch is raised
- * and those that can go are freed. A record that is full, and that of a thread that ends, leave the
- * rest to the common queue, where any thread that ends a section looks.
+ * gave it up, so that writers do not meet each other, until that thread ends a section or gives up
+ * another block when none is in the way, or SETTLE wait. A record that is full, and that of a
+ * thread that ends, leave the rest to the common queue, where any thread that ends a section looks.
  *
  *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
  *
@@ -56,6 +56,7 @@ struct record {
     _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
     uint32_t depth;         /* the thread's own */
     uint32_t taken;         /* guarded by records_lock */
+    uint32_t in_the_way;    /* the thread's own: so many ends of sections it need not look */
     uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
     struct record *next;    /* written once */
     _Atomic uint32_t busy;  /* a lock, hardly ever waited for; guards what follows */
@@ -293,10 +294,13 @@ static int record_spill(struct record *r)
 /* This thread may be the one that others' blocks waited for. Somebody else at it is as good. */
 static void queue_try(void)
 {
-    if (pthread_mutex_trylock(&lock) != 0)
+    static _Atomic int trying;
+    if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
         return;
+    pthread_mutex_lock(&lock);
     queue_settle();
     pthread_mutex_unlock(&lock);
+    atomic_store_explicit(&trying, 0, memory_order_relaxed);
 }
 
 static void thread_ended(void *record)
@@ -317,6 +321,21 @@ static void thread_ended(void *record)
     pthread_mutex_unlock(&records_lock);
 }
 
+/* A section of this thread has ended, and blocks wait here. While others' sections are in the way
+ * it looks at every SETTLE-th end only: their records are cache lines that are being written. */
+static void try_settle(struct record *r)
+{
+    if (r->in_the_way != 0 && atomic_load_explicit(&r->held_count, memory_order_relaxed) < SETTLE) {
+        r->in_the_way--;
+        return;
+    }
+    record_lock(r);
+    record_settle(r);
+    record_unlock(r);
+    int left = atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0;
+    r->in_the_way = left ? SETTLE : 0;
+}
+
 void lode_read_end(void)
 {
     struct record *r = self;
@@ -324,11 +343,8 @@ void lode_read_end(void)
         return;
     /* release: pairs with the seq_cst load in oldest_section(): what was read was read before */
     atomic_store_explicit(&r->since, 0, memory_order_release);
-    if (lode_unlikely(atomic_load_explicit(&r->held_count, memory_order_relaxed) >= SETTLE)) {
-        record_lock(r);
-        record_settle(r);
-        record_unlock(r);
-    }
+    if (lode_unlikely(atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0))
+        try_settle(r);
     if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
         queue_try();
 }

@@ -7,10 +7,9 @@
  * that do not overlap; box by box through the index (grid.c), so its cost is that of what leaves.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "ext/grace.h"
+#include "ext/lowest.h"
 #include "ext/sdfpool.h"
 
 /* ---- the window ---- */
@@ -156,91 +155,121 @@ size_t lode_sdf_trim(struct lode_sdf *sdf)
 
 /* ---- eviction ---- */
 
-struct victim {
-    lode_handle brick;
-    uint64_t order; /* the lowest goes first: rank of its priority above, nearness below */
-    uint32_t bytes;
-    uint32_t channel;
-};
+/*
+ * Bricks are ranked in rounds: one walk over all of them keeps those to go first, as many as there
+ * is room for, and frees them in order; if that was not enough, another walk follows. So eviction
+ * works with the few kilobytes on the stack when there is no memory at all.
+ */
+#define EVICT_FEW  256
+#define EVICT_MANY 65536 /* a round; 1.5 MiB */
 
-struct victims {
+struct eviction {
     struct lode_sdf *sdf;
-    struct lode_ivec3 centre;
+    struct lodei_lowest victims;
+    int64_t centre2[3]; /* twice the window's centre */
+    uint64_t seen;      /* bricks, in the first round */
     uint32_t channel;
-    struct victim *list;
-    size_t count, capacity;
 };
 
-static uint64_t order_of(unsigned priority, const int32_t at[3], struct lode_ivec3 centre)
+/* The lowest goes first: rank of its priority above, nearness below. */
+static uint64_t order_of(const struct eviction *eviction, unsigned priority, const int32_t at[3])
 {
     static const uint8_t rank[] = {[LODE_PRIORITY_CACHED] = 0,
                                    [LODE_PRIORITY_NORMAL] = 1,
                                    [LODE_PRIORITY_IMPORTANT] = 2,
                                    [LODE_PRIORITY_CRITICAL] = 3};
-    int64_t dx = (int64_t)at[0] - centre.x, dy = (int64_t)at[1] - centre.y,
-            dz = (int64_t)at[2] - centre.z;
-    uint64_t distance2 = (uint64_t)(dx * dx + dy * dy + dz * dz); /* < 2^45 */
+    uint64_t distance2 = 0; /* < 2^46 */
+    for (unsigned axis = 0; axis < 3; axis++) {
+        int64_t d = 2 * (int64_t)at[axis] - eviction->centre2[axis];
+        distance2 += (uint64_t)(d * d);
+    }
     return (uint64_t)rank[priority] << 60 | (((uint64_t)1 << 59) - distance2);
 }
 
-static int collect_group(void *ctx, uint64_t key, uint32_t first)
+static int rank_group(void *ctx, uint64_t key, uint32_t first)
 {
-    struct victims *v = ctx;
+    struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
         lode_handle brick = (word & LODE_HANDLE_LIVE) != 0 ? lodei_slot_handle(first + lane) : 0;
         int32_t at[3];
         if (brick == 0)
             continue;
-        if (v->count == v->capacity) {
-            size_t capacity = v->capacity != 0 ? v->capacity * 2 : 1024;
-            struct victim *grown = lode_realloc(v->list, capacity * sizeof(*grown));
-            if (grown == NULL)
-                return -ENOMEM;
-            v->list = grown;
-            v->capacity = capacity;
-        }
-        unsigned kind = lodei_word_kind(word), tier = lodei_kind_tier(kind);
+        unsigned kind = lodei_word_kind(word);
         lodei_grid_at(key, lane, at);
-        v->list[v->count++] = (struct victim){
-            .brick = brick,
-            .order = order_of(lodei_kind_priority(kind), at, v->centre),
-            .bytes = (uint32_t)lode_sdf_brick_bytes(v->sdf, v->channel, (enum lode_tier)tier),
-            .channel = v->channel};
+        eviction->seen++;
+        lodei_lowest_offer(
+            &eviction->victims,
+            (struct lodei_ranked){
+                .order = order_of(eviction, lodei_kind_priority(kind), at),
+                .item = brick,
+                .amount = (uint32_t)lode_sdf_brick_bytes(eviction->sdf, eviction->channel,
+                                                         (enum lode_tier)lodei_kind_tier(kind)),
+                .group = eviction->channel});
     }
     return 0;
 }
 
-static int by_order(const void *a, const void *b)
+static void rank_all(struct eviction *eviction)
 {
-    const struct victim *x = a, *y = b;
-    return (x->order > y->order) - (x->order < y->order);
+    struct lode_sdf *sdf = eviction->sdf;
+    eviction->victims.count = 0;
+    for (eviction->channel = 0; eviction->channel < sdf->channel_count; eviction->channel++)
+        (void)lodei_grid_each(&sdf->channels[eviction->channel].grid, NULL, NULL, rank_group,
+                              eviction);
+    lodei_lowest_sort(&eviction->victims);
+}
+
+static void centre_find(struct eviction *eviction)
+{
+    struct lode_sdf *sdf = eviction->sdf;
+    pthread_mutex_lock(&sdf->window_lock);
+    if (sdf->has_window) {
+        eviction->centre2[0] = (int64_t)sdf->window.lo.x + sdf->window.hi.x;
+        eviction->centre2[1] = (int64_t)sdf->window.lo.y + sdf->window.hi.y;
+        eviction->centre2[2] = (int64_t)sdf->window.lo.z + sdf->window.hi.z;
+    }
+    pthread_mutex_unlock(&sdf->window_lock);
+}
+
+/* Free in order till `bytes` are freed or `most` bricks are; what was. */
+static size_t evict_ranked(struct eviction *eviction, size_t bytes, uint64_t *most,
+                           lode_sdf_evicted evicted, void *ctx)
+{
+    size_t freed = 0;
+    for (size_t i = 0; i < eviction->victims.count && freed < bytes && *most != 0; i++) {
+        const struct lodei_ranked *victim = &eviction->victims.entries[i];
+        int32_t at[3];
+        lodei_grid_coordinate(victim->item, at);
+        if (lodei_sdf_release(eviction->sdf, victim->item) != 0)
+            continue;
+        --*most;
+        freed += victim->amount;
+        if (evicted != NULL)
+            evicted(ctx, victim->group, (struct lode_ivec3){at[0], at[1], at[2]});
+    }
+    return freed;
 }
 
 size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evicted, void *ctx)
 {
-    struct victims v = {.sdf = sdf};
-    size_t freed = 0;
-    int status = 0;
-    pthread_mutex_lock(&sdf->window_lock);
-    if (sdf->has_window)
-        v.centre = (struct lode_ivec3){(sdf->window.lo.x + sdf->window.hi.x) / 2,
-                                       (sdf->window.lo.y + sdf->window.hi.y) / 2,
-                                       (sdf->window.lo.z + sdf->window.hi.z) / 2};
-    pthread_mutex_unlock(&sdf->window_lock);
-    for (v.channel = 0; v.channel < sdf->channel_count && status == 0; v.channel++)
-        status = lodei_grid_each(&sdf->channels[v.channel].grid, NULL, NULL, collect_group, &v);
-    if (status == 0 && v.count != 0)
-        qsort(v.list, v.count, sizeof(*v.list), by_order);
-    for (size_t i = 0; i < v.count && freed < bytes && status == 0; i++) {
-        int32_t at[3];
-        lodei_grid_coordinate(v.list[i].brick, at);
-        if (lodei_sdf_release(sdf, v.list[i].brick) != 0)
-            continue;
-        freed += v.list[i].bytes;
-        if (evicted != NULL)
-            evicted(ctx, v.list[i].channel, (struct lode_ivec3){at[0], at[1], at[2]});
+    struct lodei_ranked few[EVICT_FEW], *many = NULL;
+    struct eviction eviction = {.sdf = sdf, .victims = {.entries = few, .capacity = EVICT_FEW}};
+    size_t freed = 0, at_most = bytes / 64 < EVICT_MANY ? bytes / 64 + 1 : EVICT_MANY;
+    if (at_most > EVICT_FEW)
+        many = lode_heap_alloc(lode_heap_default(), at_most * sizeof(*many));
+    if (many != NULL)
+        eviction.victims = (struct lodei_lowest){.entries = many, .capacity = at_most};
+    centre_find(&eviction);
+    rank_all(&eviction);
+    /* Not more than there were: `evicted` may make bricks. */
+    uint64_t most = eviction.seen;
+    for (;;) {
+        freed += evict_ranked(&eviction, bytes - freed, &most, evicted, ctx);
+        if (freed >= bytes || most == 0 || eviction.victims.count < eviction.victims.capacity)
+            break;
+        rank_all(&eviction);
     }
-    lode_free(v.list);
+    lode_free(many);
     return freed;
 }

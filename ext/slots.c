@@ -579,6 +579,7 @@ unsigned lode_handle_pins(lode_handle handle)
 
 void lode_read_stats(struct lode_read_stats *ret_stats)
 {
+    lodei_grace_settle();
     lodei_grace_figures(&ret_stats->readers, &ret_stats->waiting_blocks);
     lodei_parked_lock();
     ret_stats->parked_blocks = lodei_parked_count() + __atomic_load_n(&zombies, __ATOMIC_RELAXED);

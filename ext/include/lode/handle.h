@@ -150,6 +150,7 @@ struct lode_read_stats {
     size_t parked_blocks;  /**< freed or replaced, and waiting for pins to end */
 };
 
+/** Frees what need not wait any more, and tells what has to. */
 LODE_API void lode_read_stats(struct lode_read_stats *ret_stats);
 
 #ifdef __cplusplus
