@@ -71,6 +71,7 @@ static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
+static _Atomic int trying; /* a thread is in queue_try() */
 static pthread_key_t thread_key;
 static _Atomic int key_state; /* 0: no key, 1: somebody makes it, 2: it is there */
 static uint64_t record_count; /* guarded by records_lock */
@@ -119,6 +120,7 @@ static void fork_child(void)
             r->depth = 0;
             r->taken = 0;
         }
+    atomic_store(&trying, 0);
     lodei_slots_forked();
     fork_parent();
 }
@@ -266,16 +268,18 @@ static int queue_push(void *block)
     return status;
 }
 
-static void queue_settle(void)
+/* Some at a time: others may wait for the lock. 1: there may be more that can go. */
+static int queue_settle(void)
 {
     uint64_t oldest = oldest_section();
-    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
-    while (count != 0 && queue[queue_first].epoch < oldest) {
+    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), gone = 0;
+    while (gone < HELD && gone < count && queue[queue_first].epoch < oldest) {
         lode_free(queue[queue_first].block);
         queue_first = (queue_first + 1) & (queue_capacity - 1);
-        count--;
+        gone++;
     }
-    atomic_store_explicit(&queue_count, count, memory_order_relaxed);
+    atomic_store_explicit(&queue_count, count - gone, memory_order_relaxed);
+    return gone == HELD;
 }
 
 /* Move what waits in a record to the queue; both are locked. 0 or -ENOMEM, and the rest stays. */
@@ -291,15 +295,22 @@ static int record_spill(struct record *r)
 
 /* ---- what threads do ---- */
 
+static void queue_settle_all(void)
+{
+    int more;
+    do {
+        pthread_mutex_lock(&lock);
+        more = queue_settle();
+        pthread_mutex_unlock(&lock);
+    } while (more);
+}
+
 /* This thread may be the one that others' blocks waited for. Somebody else at it is as good. */
 static void queue_try(void)
 {
-    static _Atomic int trying;
     if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
         return;
-    pthread_mutex_lock(&lock);
-    queue_settle();
-    pthread_mutex_unlock(&lock);
+    queue_settle_all();
     atomic_store_explicit(&trying, 0, memory_order_relaxed);
 }
 
@@ -313,9 +324,9 @@ static void thread_ended(void *record)
     record_settle(r);
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
-    queue_settle();
     pthread_mutex_unlock(&lock);
     record_unlock(r);
+    queue_try();
     pthread_mutex_lock(&records_lock);
     r->taken = 0;
     pthread_mutex_unlock(&records_lock);
@@ -411,9 +422,7 @@ void lodei_grace_settle(void)
         record_settle(r);
         record_unlock(r);
     }
-    pthread_mutex_lock(&lock);
-    queue_settle();
-    pthread_mutex_unlock(&lock);
+    queue_settle_all();
 }
 
 int lodei_grace_inside(void)
@@ -439,7 +448,6 @@ void lodei_grace_wait(void)
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)
 {
     *ret_readers = 0;
-    lodei_grace_settle();
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
         *ret_readers += atomic_load_explicit(&r->since, memory_order_relaxed) != 0;
     *ret_waiting = atomic_load_explicit(&queue_count, memory_order_relaxed);
