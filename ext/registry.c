@@ -3,7 +3,6 @@
 #include "ext/registry.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +13,20 @@ static size_t entry_count; /* guarded by lock */
 static void fork_prepare(void)
 {
     pthread_mutex_lock(&lock);
+    for (struct lodei_list *l = entries.prev; l != &entries; l = l->prev) {
+        struct lodei_registered *entry = lode_container_of(l, struct lodei_registered, link);
+        if (entry->lock != NULL)
+            pthread_mutex_lock(entry->lock);
+    }
 }
 
 static void fork_done(void)
 {
+    for (struct lodei_list *l = entries.next; l != &entries; l = l->next) {
+        struct lodei_registered *entry = lode_container_of(l, struct lodei_registered, link);
+        if (entry->lock != NULL)
+            pthread_mutex_unlock(entry->lock);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -31,9 +40,19 @@ void lodei_registry_add(struct lodei_registered *entry, const char *type, const 
                         void *object,
                         void (*describe)(void *object, struct lode_allocator_stats *ret_stats))
 {
+    lodei_registry_add_locked(entry, type, name, object, describe, NULL);
+}
+
+void lodei_registry_add_locked(struct lodei_registered *entry, const char *type, const char *name,
+                               void *object,
+                               void (*describe)(void *object,
+                                                struct lode_allocator_stats *ret_stats),
+                               pthread_mutex_t *object_lock)
+{
     entry->type = type;
     entry->object = object;
     entry->describe = describe;
+    entry->lock = object_lock;
     memset(entry->name, 0, sizeof(entry->name));
     strncpy(entry->name, name != NULL ? name : type, sizeof(entry->name) - 1);
     pthread_mutex_lock(&lock);

@@ -14,6 +14,15 @@
  *
  * Which of this works is told by `traits`: an arena takes a free and does nothing unless the block
  * was its last; a fixed-size pool refuses what does not fit its object.
+ *
+ * Common rules. `bytes` of 0 counts as 1. `align` is a power of two, 0 means 16; a block is freed
+ * and resized with the bytes and the alignment it was allocated with. NULL is what cannot be had:
+ * out of memory, over a limit, a bad alignment, a size no address space holds; errno is left alone.
+ * An operation that fails leaves everything as it was. The library reports none of this: what was
+ * refused is counted in `failures`.
+ *
+ * Under ASan and valgrind's memcheck every block is announced; memory that is not in a block may
+ * not be touched.
  */
 #ifndef LODE_ALLOCATOR_H
 #define LODE_ALLOCATOR_H
@@ -39,7 +48,11 @@ enum lode_trait {
     LODE_TRAIT_DESTROYS = 1u << 7, /**< destroying or resetting the object frees every block */
 };
 
-/** Figures of one allocator. Bytes are of user data unless said otherwise. */
+/**
+ * Figures of one allocator. Bytes are of user data unless said otherwise. Those of an allocator
+ * that is in use by another thread at the moment may be of slightly different moments.
+ * used + free + metadata <= mapped: what is missing is rounding, and memory passed over.
+ */
 struct lode_allocator_stats {
     size_t used_bytes;         /**< handed out now, as rounded by the allocator */
     size_t requested_bytes;    /**< as asked for; equal to used_bytes where not tracked */
@@ -47,8 +60,9 @@ struct lode_allocator_stats {
     size_t free_bytes;         /**< held and ready to be handed out */
     size_t mapped_bytes;       /**< taken from the heap below: used + free + metadata + rounding */
     size_t metadata_bytes;     /**< tables and headers, part of mapped_bytes */
-    size_t largest_free_bytes; /**< the largest request that can succeed without new memory */
-    size_t blocks;             /**< handed out now */
+    size_t largest_free_bytes; /**< largest request, aligned to 16, that can succeed without new
+                                  memory; 0 where not known */
+    size_t blocks;             /**< handed out now; 0 where not tracked */
     uint64_t allocs;           /**< ever; 0 where not tracked */
     uint64_t frees;            /**< ever; 0 where not tracked */
     uint64_t misses;           /**< requests that needed new memory from the heap below */
@@ -75,18 +89,16 @@ struct lode_allocator {
     uint32_t reserved;
 };
 
-/**
- * Allocate `bytes` (0 counts as 1) aligned to `align`, a power of two; 0 means 16. Uninitialised.
- * NULL: out of memory, over a limit, or nothing this allocator can serve; errno is left alone.
- */
+/** Allocate `bytes` aligned to `align`, uninitialised; NULL if that cannot be had. */
 static inline void *lode_allocator_alloc(const struct lode_allocator *a, size_t bytes, size_t align)
 {
     return a->ops->alloc(a->ctx, bytes, align);
 }
 
 /**
- * Resize `block` (NULL: allocate), which was allocated with `old_bytes` and the same `align`. The
- * block may move; the smaller of both sizes is kept. NULL leaves the old block as it was.
+ * Resize `block` (NULL: allocate) from `old_bytes` to `bytes`. It may move; the contents up to the
+ * smaller of both sizes are kept. NULL leaves the old block as it was: no memory, or (of a LIFO
+ * allocator) not the newest block, so that it could not be freed after being moved.
  */
 static inline void *lode_allocator_resize(const struct lode_allocator *a, void *block,
                                           size_t old_bytes, size_t bytes, size_t align)
@@ -95,9 +107,8 @@ static inline void *lode_allocator_resize(const struct lode_allocator *a, void *
 }
 
 /**
- * Free `block`, allocated with `bytes` and `align`. NULL is fine. Returns 0; -EBUSY not the newest
- * block of a LIFO allocator; -EINVAL not a block of this allocator or not live, where it can tell
- * (LODE_TRAIT_CHECKED). On error nothing changed.
+ * Free `block`; NULL is fine. Returns 0; -EBUSY not the newest block of a LIFO allocator; -EINVAL
+ * not a block of this allocator or not live, where it can tell (LODE_TRAIT_CHECKED).
  */
 static inline int lode_allocator_free(const struct lode_allocator *a, void *block, size_t bytes,
                                       size_t align)
@@ -112,15 +123,15 @@ static inline size_t lode_allocator_alloc_many(const struct lode_allocator *a, s
     return a->ops->alloc_many(a->ctx, bytes, align, ret_blocks, count);
 }
 
-/** Free `count` blocks of one size, in the order that suits the allocator. Returns the first
- * error, after trying all. */
+/** Free `count` blocks of one size, in the order that suits the allocator; those of a LIFO, in the
+ * order they were allocated. Returns the first error, after trying all. */
 static inline int lode_allocator_free_many(const struct lode_allocator *a, void *const *blocks,
                                            size_t count, size_t bytes, size_t align)
 {
     return a->ops->free_many(a->ctx, blocks, count, bytes, align);
 }
 
-/** The largest request that can ever succeed; of a fixed-size pool, its one size. */
+/** No larger request can ever succeed; of a fixed-size pool, its one size. */
 static inline size_t lode_allocator_max_bytes(const struct lode_allocator *a)
 {
     return a->ops->max_bytes(a->ctx);
@@ -139,13 +150,20 @@ static inline int lode_allocator_owns(const struct lode_allocator *a, const void
     return a->ops->owns(a->ctx, block);
 }
 
+/** Fill in the figures; fields the allocator does not know are 0. */
 static inline void lode_allocator_stats(const struct lode_allocator *a,
                                         struct lode_allocator_stats *ret_stats)
 {
     a->ops->stats(a->ctx, ret_stats);
 }
 
-/** The allocator of a first-class heap (NULL: the default heap). Traits THREADS, FREES, RESIZES. */
+/**
+ * The allocator of a first-class heap (NULL: the default heap).
+ *
+ * Traits THREADS, FREES, RESIZES, and DESTROYS but for the default heap. A bad free is misuse, as
+ * for lode_free(). lode_allocator_can_allocate() knows the size of the address space reserved, not
+ * what is left of it. Counts of what ever happened are not kept.
+ */
 LODE_API void lode_heap_allocator(struct lode_heap *heap, struct lode_allocator *ret_allocator);
 
 #ifdef __cplusplus
