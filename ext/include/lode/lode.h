@@ -10,6 +10,7 @@
 #include "lode/allocator.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/morton.h"
 #include "lode/stats.h"
 
 #endif
