@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/print.h"
 #include "ext/slots.h"
 #include "lode/handle.h"
 
@@ -33,6 +34,7 @@ struct record {
     _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
     uint32_t depth;         /* the thread's own */
     uint32_t taken;         /* guarded by lock */
+    uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
     struct record *next;    /* written once */
 } __attribute__((aligned(64)));
 
@@ -49,6 +51,9 @@ static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
 static pthread_key_t thread_key;
 static int has_key;
+static uint64_t record_count; /* guarded by lock */
+
+#define SECTION_SHIFT 44
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
 
@@ -85,6 +90,7 @@ static void fork_child(void)
             r->depth = 0;
             r->taken = 0;
         }
+    lodei_slots_forked();
     fork_parent();
 }
 
@@ -105,7 +111,8 @@ static struct record *record_take(void)
     if (r == NULL) {
         r = lode_heap_aligned_alloc(lode_heap_default(), 64, sizeof(*r));
         if (r != NULL) {
-            *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed)};
+            *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed),
+                                 .section = ++record_count << SECTION_SHIFT};
             atomic_store(&records, r); /* seq_cst: found by every writer that looks later */
         }
     }
@@ -139,6 +146,7 @@ int lode_read_begin(void)
             return status;
     }
     if (self->depth++ == 0) {
+        self->section++;
         /* seq_cst: see the top of the file */
         atomic_exchange(&self->since, atomic_load(&epoch));
     }
@@ -235,8 +243,20 @@ void lodei_grace_settle(void)
     } while (count == 32);
 }
 
+int lodei_grace_inside(void)
+{
+    return self != NULL && self->depth != 0;
+}
+
+uint64_t lodei_grace_section(void)
+{
+    return self->section;
+}
+
 void lodei_grace_wait(void)
 {
+    if (lodei_grace_inside())
+        lodei_fatal("a pool is destroyed within a reading section by", self);
     uint64_t now = atomic_fetch_add(&epoch, 1);
     while (oldest_section() <= now)
         sched_yield();

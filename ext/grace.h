@@ -4,6 +4,7 @@
 #define LODEI_GRACE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Free `block` with lode_free() once no reading section that may know its address is open: at once
@@ -15,6 +16,11 @@ void lodei_grace_free(void *block);
 void lodei_grace_settle(void);
 /* Wait until every section open now has ended; never within a section. For the end of a pool. */
 void lodei_grace_wait(void);
+
+/* Is this thread within a section? */
+int lodei_grace_inside(void);
+/* A number that no other section of this process has, or had; within one only. */
+uint64_t lodei_grace_section(void);
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting);
 

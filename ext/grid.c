@@ -73,10 +73,10 @@ void lodei_grid_finish(struct lodei_grid *grid)
 
 static uint32_t home_of(uint64_t key)
 {
-    uint64_t low = (key & 3) | (key >> 20 & 3) << 2 | (key >> 40 & 3) << 4;
-    uint64_t high = key & ~((uint64_t)3 | (uint64_t)3 << 20 | (uint64_t)3 << 40);
+    uint64_t low = (key & 1) | (key >> 20 & 1) << 1 | (key >> 40 & 1) << 2;
+    uint64_t high = key & ~((uint64_t)1 | (uint64_t)1 << 20 | (uint64_t)1 << 40);
     /* multiplicative hashing, Knuth 6.4; the constant is 2^64 / the golden ratio */
-    return (uint32_t)((high * UINT64_C(0x9e3779b97f4a7c15) >> 32 & ~(uint64_t)63) | low);
+    return (uint32_t)((high * UINT64_C(0x9e3779b97f4a7c15) >> 32 & ~(uint64_t)7) | low);
 }
 
 static uint32_t table_find(const struct lodei_grid_table *table, uint64_t key)
@@ -207,8 +207,9 @@ int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first)
     return status;
 }
 
-void lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
+int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
 {
+    int given = 0;
     pthread_mutex_lock(&grid->lock);
     struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
     uint32_t first = table_find(table, key);
@@ -220,8 +221,10 @@ void lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
         /* relaxed: whoever still reads the entry finds another key */
         atomic_store_explicit(&table->entries[i & table->mask], ENTRY_GONE, memory_order_relaxed);
         table->live--;
+        given = 1;
     }
     pthread_mutex_unlock(&grid->lock);
+    return given;
 }
 
 /* ---- reading ---- */
@@ -239,7 +242,7 @@ lode_handle lodei_grid_brick(struct lodei_grid *grid, int32_t x, int32_t y, int3
         /* acquire, all in this order: the generation is raised at the end of each life and of each
          * ownership of the group, so if it is the same before and after, all of this was one */
         uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
-        uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
+        uint64_t word = lodei_word_settled(&page->words[at]);
         uint64_t found = __atomic_load_n(&page->keys[at / 8], __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) != generation || found != key)
             continue;

@@ -66,8 +66,8 @@ int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first);
 lode_handle lodei_grid_brick(struct lodei_grid *grid, int32_t x, int32_t y, int32_t z);
 /* The coordinate of a handle of this grid, live or not long stale. */
 void lodei_grid_coordinate(lode_handle handle, int32_t ret_at[3]);
-/* Give the group of `key` up if none of its slots is in use. */
-void lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
+/* Give the group of `key` up if none of its slots is in use. 1: done, 0: not. */
+int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
 
 /*
  * Visit every group of the grid, or of those the box of coordinates touches: lo and hi inclusive,

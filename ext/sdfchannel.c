@@ -30,44 +30,56 @@ LODE_INLINE unsigned element_at(unsigned element_bytes, const void *elements, si
     return element_bytes == 1 ? ((const uint8_t *)elements)[i] : ((const uint16_t *)elements)[i];
 }
 
-/* Matter lies in layers and runs: eight bytes that repeat the last value are passed over at once,
- * the rest is looked up among what was found, the newest first. */
+/* Values found so far. */
+struct palette {
+    uint16_t *values;
+    unsigned count, limit;
+};
+
+/* -1: one more than the limit. The newest are looked at first. */
+LODE_INLINE int palette_add(struct palette *palette, unsigned value)
+{
+    for (unsigned k = palette->count; k > 0; k--)
+        if (palette->values[k - 1] == value)
+            return 0;
+    if (palette->count == palette->limit)
+        return -1;
+    palette->values[palette->count++] = (uint16_t)value;
+    return 0;
+}
+
+/* Matter lies in layers and runs: eight bytes that repeat one value are one look, and none where
+ * they repeat the eight before them. */
 LODE_INLINE unsigned distinct(unsigned element_bytes, size_t voxels, const void *elements,
-                              unsigned limit, uint16_t *ret_values)
+                              struct palette palette)
 {
     const unsigned group = 8 / element_bytes;
     const uint64_t spread = element_bytes == 1 ? 0x0101010101010101 : 0x0001000100010001;
-    unsigned found = 0, last = 0;
-    uint64_t repeated = 0;
-    for (size_t i = 0; i < voxels; i += group) {
-        uint64_t word;
+    uint64_t before = 0, word;
+    for (size_t i = 0; i < voxels; i += group, before = word) {
+        unsigned last = element_at(element_bytes, elements, i);
         memcpy(&word, (const uint8_t *)elements + i * element_bytes, sizeof(word));
-        if (found > 0 && word == repeated)
+        if (i > 0 && word == before)
             continue;
-        for (unsigned e = 0; e < group; e++) {
-            unsigned value = element_at(element_bytes, elements, i + e), k = found;
-            if (found > 0 && value == last)
-                continue;
-            while (k > 0 && ret_values[k - 1] != value)
-                k--;
-            if (k == 0) {
-                if (found == limit)
-                    return limit + 1;
-                ret_values[found++] = (uint16_t)value;
-            }
+        if (palette_add(&palette, last) != 0)
+            return palette.limit + 1;
+        for (unsigned e = 1; e < group && word != last * spread; e++) {
+            unsigned value = element_at(element_bytes, elements, i + e);
+            if (value != last && palette_add(&palette, value) != 0)
+                return palette.limit + 1;
             last = value;
         }
-        repeated = last * spread;
     }
-    return found;
+    return palette.count;
 }
 
 unsigned lodei_sdf_channel_distinct(unsigned element_bytes, unsigned dim, const void *elements,
                                     unsigned limit, uint16_t *ret_values)
 {
     size_t voxels = lodei_sdf_voxels(dim);
-    return element_bytes == 1 ? distinct(1, voxels, elements, limit, ret_values)
-                              : distinct(2, voxels, elements, limit, ret_values);
+    struct palette palette = {.values = ret_values, .limit = limit};
+    return element_bytes == 1 ? distinct(1, voxels, elements, palette)
+                              : distinct(2, voxels, elements, palette);
 }
 
 void lodei_sdf_channel_copy_box(unsigned element_bytes, unsigned dim, const void *elements,

@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+/* Bricks up to this side are decoded on the stack; 16^3 floats would be 16 KiB of it. */
+#define DECODED_DIM 8
+
 /* Relaxed: the tables are constant data of this library, nothing else is published with it. */
 static _Atomic(const struct lodei_sdf_kernels *) in_use = &lodei_sdf_kernels_base;
 
@@ -74,11 +77,25 @@ void lodei_sdf_decode_box(unsigned bits, unsigned dim, float band, const void *p
 
 /* --- Sampling --- */
 
+/* For many points, by way of floats on the stack (2 KiB): decoding 8^3 voxels takes 24 ns, a point
+ * out of a payload takes 0.6 ns longer than one out of floats (AVX2; plain: 42 and 4). */
+static LODE_NOINLINE size_t sample_decoded(const struct lodei_sdf_brick *brick, size_t count,
+                                           const struct lodei_sdf_points *points,
+                                           const struct lodei_sdf_samples *ret_samples,
+                                           uint32_t *ret_left)
+{
+    float values[DECODED_DIM * DECODED_DIM * DECODED_DIM];
+    lodei_sdf_decode(brick->bits, brick->dim, brick->band, brick->voxels, values);
+    return lodei_sdf_sample_values(brick->dim, values, count, points, ret_samples, ret_left);
+}
+
 size_t lodei_sdf_sample_payload(unsigned bits, unsigned dim, float band, const void *payload,
                                 size_t count, const struct lodei_sdf_points *points,
                                 const struct lodei_sdf_samples *ret_samples, uint32_t *ret_left)
 {
     struct lodei_sdf_brick brick = {.voxels = payload, .bits = bits, .dim = dim, .band = band};
+    if (dim <= DECODED_DIM && count >= lodei_sdf_voxels(dim) / 8)
+        return sample_decoded(&brick, count, points, ret_samples, ret_left);
     return kernels()->sample(&brick, count, points, ret_samples, ret_left);
 }
 

@@ -26,9 +26,10 @@
  *       4   uint8_t[dim^3 / 2]       voxel 2i in the low nibble, 2i + 1 in the high one
  *
  * There are two paths through the kernels, plain C and AVX2, picked once when the library is
- * loaded. They give the same bits for every input, in the default rounding mode. Ours; the
- * mid-riser quantizer is textbook (Gersho and Gray, Vector Quantization and Signal Compression,
- * section 5.4), the distance functions are those of Hart 1996 (Sphere tracing, appendix A).
+ * loaded. In the default rounding mode they give the same bits for every input; only where a sample
+ * is NaN, which NaN it is may differ. Ours; the mid-riser quantizer is textbook (Gersho and Gray,
+ * Vector Quantization and Signal Compression, 1992), the distance functions are the usual exact
+ * ones (Hart, Sphere tracing, 1996; Quilez, Distance functions).
  */
 #ifndef LODEI_SDFPACK_H
 #define LODEI_SDFPACK_H
@@ -88,6 +89,12 @@ LODE_INLINE float lodei_sdf_quantum(unsigned bits, float band)
     return band * (1.0f / (float)(1u << (bits - 1)));
 }
 
+/* What is added to a code, exactly, before it is multiplied with the quantum. */
+LODE_INLINE float lodei_sdf_offset(unsigned bits)
+{
+    return 0.5f - (float)(1u << (bits - 1));
+}
+
 /* v < 0, by its bits: no float comparison sees denormals where a thread takes them for zero. */
 LODE_INLINE int lodei_sdf_negative(float v)
 {
@@ -109,7 +116,7 @@ LODE_INLINE unsigned lodei_sdf_code(unsigned bits, float scale, float v)
 /* The value of one code, with quantum = lodei_sdf_quantum(bits, band). */
 LODE_INLINE float lodei_sdf_value(unsigned bits, float quantum, unsigned code)
 {
-    return ((float)(int)code + (0.5f - (float)(1u << (bits - 1)))) * quantum;
+    return ((float)(int)code + lodei_sdf_offset(bits)) * quantum;
 }
 
 /* The code of the voxel with this index. */

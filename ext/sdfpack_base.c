@@ -55,30 +55,47 @@ LODE_INLINE void values_of(unsigned bits, float quantum, const uint16_t *codes, 
         values[i] = lodei_sdf_value(bits, quantum, codes[i]);
 }
 
-struct lanes {
-    uint16_t min[8], max[8];
+/* The range so far at each place of a run, less n/2: SSE2 compares signed 16-bit numbers only. */
+struct extremes {
+    int16_t min[RUN], max[RUN];
 };
 
-static const struct lanes NO_LANES = {
-    {0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff}, {0}};
-
-LODE_INLINE void lanes_add(struct lanes *lanes, const uint16_t *codes)
+LODE_INLINE void extremes_none(struct extremes *extremes)
 {
-    for (unsigned i = 0; i < RUN; i += 8)
-        for (unsigned l = 0; l < 8; l++) {
-            uint16_t code = codes[i + l];
-            lanes->min[l] = code < lanes->min[l] ? code : lanes->min[l];
-            lanes->max[l] = code > lanes->max[l] ? code : lanes->max[l];
-        }
+    for (unsigned i = 0; i < RUN; i++) {
+        extremes->min[i] = INT16_MAX;
+        extremes->max[i] = INT16_MIN;
+    }
 }
 
-static struct lodei_sdf_range lanes_range(const struct lanes *lanes)
+LODE_INLINE void extremes_add(struct extremes *extremes, unsigned bits, const uint16_t *codes)
 {
-    struct lodei_sdf_range range = {lanes->min[0], lanes->max[0]};
-    for (unsigned l = 1; l < 8; l++) {
-        range.min_code = lanes->min[l] < range.min_code ? lanes->min[l] : range.min_code;
-        range.max_code = lanes->max[l] > range.max_code ? lanes->max[l] : range.max_code;
+    for (unsigned i = 0; i < RUN; i++) {
+        int16_t code = (int16_t)(codes[i] - (1 << (bits - 1)));
+        extremes->min[i] = code < extremes->min[i] ? code : extremes->min[i];
+        extremes->max[i] = code > extremes->max[i] ? code : extremes->max[i];
     }
+}
+
+/* Fold the upper half of 2 * width places into the lower one. */
+LODE_INLINE void extremes_fold(struct extremes *extremes, unsigned width)
+{
+    for (unsigned i = 0; i < width; i++) {
+        int16_t min = extremes->min[i + width], max = extremes->max[i + width];
+        extremes->min[i] = min < extremes->min[i] ? min : extremes->min[i];
+        extremes->max[i] = max > extremes->max[i] ? max : extremes->max[i];
+    }
+}
+
+LODE_INLINE struct lodei_sdf_range extremes_range(struct extremes *extremes, unsigned bits)
+{
+    extremes_fold(extremes, 32);
+    extremes_fold(extremes, 16);
+    extremes_fold(extremes, 8);
+    for (unsigned width = 4; width > 0; width /= 2)
+        extremes_fold(extremes, width);
+    struct lodei_sdf_range range = {(uint16_t)(extremes->min[0] + (1 << (bits - 1))),
+                                    (uint16_t)(extremes->max[0] + (1 << (bits - 1)))};
     return range;
 }
 
@@ -88,14 +105,15 @@ LODE_INLINE struct lodei_sdf_range encode_bits(unsigned bits, size_t voxels, flo
                                                const float *values, uint8_t *payload)
 {
     float scale = lodei_sdf_scale(bits, band);
-    struct lanes lanes = NO_LANES;
+    struct extremes extremes;
+    extremes_none(&extremes);
     for (size_t i = 0; i < voxels; i += RUN) {
         uint16_t codes[RUN];
         codes_of(bits, scale, values + i, codes);
-        lanes_add(&lanes, codes);
+        extremes_add(&extremes, bits, codes);
         codes_store(bits, codes, payload + i * bits / 8);
     }
-    return lanes_range(&lanes);
+    return extremes_range(&extremes, bits);
 }
 
 static struct lodei_sdf_range encode(unsigned bits, size_t voxels, float band, const float *values,
@@ -131,13 +149,14 @@ static void decode(unsigned bits, size_t voxels, float band, const void *payload
 
 static struct lodei_sdf_range range(unsigned bits, size_t voxels, const void *payload)
 {
-    struct lanes lanes = NO_LANES;
+    struct extremes extremes;
+    extremes_none(&extremes);
     for (size_t i = 0; i < voxels; i += RUN) {
         uint16_t codes[RUN];
         codes_load(bits, (const uint8_t *)payload + i * bits / 8, codes);
-        lanes_add(&lanes, codes);
+        extremes_add(&extremes, bits, codes);
     }
-    return lanes_range(&lanes);
+    return extremes_range(&extremes, bits);
 }
 
 /* To fewer bits in the same band: the high bits stay. Decoding and encoding give just that: a value
@@ -295,6 +314,23 @@ LODE_INLINE float smaller(float a, float b)
     return a < b ? a : b;
 }
 
+/* chosen ? a : b, by masks: conditions one after another, or on constants, become branches, which
+ * no vectoriser takes. */
+LODE_INLINE float select(int chosen, float a, float b)
+{
+    uint32_t bits_a, bits_b, mask = -(uint32_t)chosen;
+    memcpy(&bits_a, &a, sizeof(a));
+    memcpy(&bits_b, &b, sizeof(b));
+    bits_b = (bits_a & mask) | (bits_b & ~mask);
+    memcpy(&b, &bits_b, sizeof(b));
+    return b;
+}
+
+LODE_INLINE float above_zero(float v)
+{
+    return select(v > 0.0f, v, 0.0f);
+}
+
 /* The distance from a point to the edit's shape; x, y, z from edit->at. */
 LODE_INLINE float distance(unsigned shape, const struct lodei_sdf_edit *edit, float x, float y,
                            float z)
@@ -304,65 +340,75 @@ LODE_INLINE float distance(unsigned shape, const struct lodei_sdf_edit *edit, fl
         return norm(x, y, z) - edit->radius;
     if (shape == LODEI_SDF_CAPSULE) {
         float h = (x * extent[0] + (y * extent[1] + z * extent[2])) * edit->inverse;
-        h = smaller(larger(h, 0.0f), 1.0f);
+        h = above_zero(h);
+        h = select(h < 1.0f, h, 1.0f);
         return norm(x - h * extent[0], y - h * extent[1], z - h * extent[2]) - edit->radius;
     }
     float qx = __builtin_fabsf(x) - extent[0], qy = __builtin_fabsf(y) - extent[1];
     float qz = __builtin_fabsf(z) - extent[2];
-    float outside = norm(larger(qx, 0.0f), larger(qy, 0.0f), larger(qz, 0.0f));
-    return outside + smaller(larger(qx, larger(qy, qz)), 0.0f);
+    float outside = norm(above_zero(qx), above_zero(qy), above_zero(qz));
+    float inside = larger(qx, larger(qy, qz));
+    return outside + select(inside < 0.0f, inside, 0.0f);
 }
 
-#define LANES 4
-
+/* The least and greatest value at each place of a run so far. */
 struct bounds {
-    uint32_t changed[LANES];
-    float min[LANES], max[LANES];
+    float min[RUN], max[RUN];
+    uint32_t changed;
 };
 
-/* LANES voxels of one row, from x on; x, y, z of the first one's centre, from edit->at. */
-LODE_INLINE void edit_lanes(unsigned shape, unsigned op, const struct lodei_sdf_edit *edit,
-                            const float *x, float y, float z, float *values, struct bounds *bounds)
+/* The centres of a run's voxels, from the edit's. Those of the first run give all others, as a run
+ * is whole rows: y and z grow by whole numbers, and sums of halves are exact. */
+struct centres {
+    float x[RUN], y[RUN], z[RUN];
+};
+
+LODE_INLINE void edit_run(unsigned shape, unsigned op, const struct lodei_sdf_edit *edit,
+                          const struct centres *first, float y, float z, float *values,
+                          struct bounds *bounds)
 {
-    for (unsigned l = 0; l < LANES; l++) {
-        float d = distance(shape, edit, x[l], y, z), v = values[l];
-        float n = op == LODEI_SDF_CARVE ? larger(-d, v) : smaller(d, v);
-        bounds->changed[l] += op == LODEI_SDF_CARVE ? -d > v : d < v;
-        bounds->min[l] = smaller(n, bounds->min[l]);
-        bounds->max[l] = larger(n, bounds->max[l]);
-        values[l] = n;
+    for (unsigned i = 0; i < RUN; i++) {
+        float d = distance(shape, edit, first->x[i] - edit->at[0], first->y[i] + y - edit->at[1],
+                           first->z[i] + z - edit->at[2]);
+        float v = values[i], n = op == LODEI_SDF_CARVE ? larger(-d, v) : smaller(d, v);
+        bounds->changed += op == LODEI_SDF_CARVE ? -d > v : d < v;
+        bounds->min[i] = smaller(n, bounds->min[i]);
+        bounds->max[i] = larger(n, bounds->max[i]);
+        values[i] = n;
     }
+}
+
+static struct lodei_sdf_change change_of(const struct bounds *bounds)
+{
+    struct lodei_sdf_change change = {bounds->changed, INFINITY, -INFINITY};
+    for (unsigned i = 0; i < RUN; i++) {
+        change.min = smaller(bounds->min[i], change.min);
+        change.max = larger(bounds->max[i], change.max);
+    }
+    /* a zero bound is +0, in whatever order the voxels were taken */
+    change.min += 0.0f;
+    change.max += 0.0f;
+    return change;
 }
 
 LODE_INLINE struct lodei_sdf_change edit_shape(unsigned shape, unsigned op,
                                                const struct lodei_sdf_edit *edit, unsigned dim,
                                                float *values)
 {
-    struct bounds bounds;
-    float x[16];
-    for (unsigned l = 0; l < LANES; l++) {
-        bounds.changed[l] = 0;
-        bounds.min[l] = INFINITY;
-        bounds.max[l] = -INFINITY;
+    struct lodei_sdf_edit known = *edit; /* which no store to values can change */
+    struct bounds bounds = {.changed = 0};
+    struct centres first;
+    for (unsigned i = 0; i < RUN; i++) {
+        bounds.min[i] = INFINITY;
+        bounds.max[i] = -INFINITY;
+        first.x[i] = (float)(i % dim) + 0.5f;
+        first.y[i] = (float)(i / dim % dim) + 0.5f;
+        first.z[i] = (float)(i / dim / dim) + 0.5f;
     }
-    for (unsigned i = 0; i < 16; i++)
-        x[i] = (float)(int)i + 0.5f - edit->at[0];
-    for (unsigned row = 0; row < dim * dim; row++) {
-        float y = (float)(row % dim) + 0.5f - edit->at[1];
-        float z = (float)(row / dim) + 0.5f - edit->at[2];
-        for (unsigned i = 0; i < dim; i += LANES, values += LANES)
-            edit_lanes(shape, op, edit, x + i, y, z, values, &bounds);
-    }
-    struct lodei_sdf_change change = {0, INFINITY, -INFINITY};
-    for (unsigned l = 0; l < LANES; l++) {
-        change.changed += bounds.changed[l];
-        change.min = smaller(bounds.min[l], change.min);
-        change.max = larger(bounds.max[l], change.max);
-    }
-    /* a zero bound is +0, in whatever order the lanes were taken */
-    change.min += 0.0f;
-    change.max += 0.0f;
-    return change;
+    for (unsigned row = 0; row < dim * dim; row += RUN / dim, values += RUN)
+        edit_run(shape, op, &known, &first, (float)(row % dim), (float)(row / dim), values,
+                 &bounds);
+    return change_of(&bounds);
 }
 
 static struct lodei_sdf_change edit_brick(const struct lodei_sdf_edit *edit, unsigned dim,

@@ -61,6 +61,21 @@ void lodei_slots_fork_unlock(void)
     pthread_mutex_unlock(&table_lock);
 }
 
+void lodei_slots_forked(void)
+{
+    struct lode_handle_directory *directory = lode_handle_directory;
+    for (uint32_t p = 0; p < directory->count; p++) {
+        struct lode_handle_page *page = directory->pages[p];
+        for (uint32_t i = 0; i < page->groups_used * 8; i++)
+            if (lodei_word_state(page->words[i]) == LODEI_SLOT_BUSY) {
+                /* Raised or not, the next generation is one that nobody has. */
+                if (page->generations[i] != UINT32_MAX)
+                    page->generations[i]++;
+                page->words[i] = lodei_free_word(page->generations[i]);
+            }
+    }
+}
+
 /* ---- pages ---- */
 
 static int heap_ready(void)
@@ -171,12 +186,6 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
     return 0;
 }
 
-/* seq_cst: pairs with readers' loads, see grace.c. *word is what was there when it fails. */
-static int change(uint64_t *at, uint64_t *word, uint64_t to)
-{
-    return __atomic_compare_exchange_n(at, word, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
 /* The slot is BUSY or shut, or ZOMBIE with parked_lock held: ours alone. */
 static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
 {
@@ -186,18 +195,13 @@ static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
     return generation;
 }
 
-static uint64_t free_word(uint32_t generation)
-{
-    return generation != UINT32_MAX ? generation : word_state(LODEI_SLOT_DEAD);
-}
-
 /* Shut slots that are free against publishing; how many of the 8. */
 static unsigned group_shut(struct lode_handle_page *page, uint32_t at)
 {
     for (unsigned i = 0; i < 8; i++) {
         uint64_t word = __atomic_load_n(&page->words[at + i], __ATOMIC_ACQUIRE);
         if (lodei_word_state(word) != LODEI_SLOT_FREE ||
-            !change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
+            !lodei_word_change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
             return i;
     }
     return 8;
@@ -214,7 +218,7 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
     for (unsigned i = 0; i < shut; i++) {
         uint32_t generation = given ? raise_generation(page, at + i) : page->generations[at + i];
         usable &= generation != UINT32_MAX;
-        __atomic_store_n(&page->words[at + i], free_word(generation), __ATOMIC_RELEASE);
+        __atomic_store_n(&page->words[at + i], lodei_free_word(generation), __ATOMIC_RELEASE);
     }
     if (shut != 8)
         return -EBUSY;
@@ -277,16 +281,18 @@ void lodei_slots_figures(const struct lodei_slots *slots, size_t *ret_used, size
 
 /* ---- handles ---- */
 
-/* The page of a handle's slot; NULL if there is none. */
-static struct lode_handle_page *page_of(lode_handle handle)
+uint64_t lodei_word_settle(uint64_t *at)
 {
-    uint32_t page = (uint32_t)handle >> LODE_HANDLE_PAGE_LOG2;
-    /* acquire: as in lode_peek() */
-    struct lode_handle_directory *directory =
-        __atomic_load_n(&lode_handle_directory, __ATOMIC_ACQUIRE);
-    if (page >= __atomic_load_n(&directory->count, __ATOMIC_ACQUIRE))
-        return NULL;
-    return directory->pages[page];
+    uint64_t word;
+    while (lodei_word_state(word = __atomic_load_n(at, __ATOMIC_SEQ_CST)) == LODEI_SLOT_BUSY)
+        sched_yield();
+    return word;
+}
+
+void *lode_peek_again(lode_handle handle)
+{
+    uint64_t word = lodei_handle_word(handle);
+    return word != 0 ? lodei_word_block(word) : NULL;
 }
 
 static int generation_matches(const struct lode_handle_page *page, lode_handle handle)
@@ -296,30 +302,6 @@ static int generation_matches(const struct lode_handle_page *page, lode_handle h
                            __ATOMIC_ACQUIRE) +
                1 ==
            (uint32_t)(handle >> 32);
-}
-
-uint64_t lodei_handle_word(lode_handle handle)
-{
-    struct lode_handle_page *page = page_of(handle);
-    if (page == NULL)
-        return 0;
-    /* seq_cst, and the generation after it: see lode_peek() */
-    uint64_t word =
-        __atomic_load_n(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], __ATOMIC_SEQ_CST);
-    return (word & LODE_HANDLE_LIVE) != 0 && generation_matches(page, handle) ? word : 0;
-}
-
-void *lodei_handle_owner(lode_handle handle)
-{
-    struct lode_handle_page *page = page_of(handle);
-    return page != NULL ? __atomic_load_n(&page->owner, __ATOMIC_RELAXED) : NULL;
-}
-
-static uint64_t live_word(void *block, unsigned kind, enum lodei_slot_state state)
-{
-    lode_assert(((uintptr_t)block & 63) == 0 && kind <= LODEI_SLOT_KIND_MAX);
-    return (uint64_t)(uintptr_t)block >> 6 | word_state(state) |
-           (uint64_t)kind << LODEI_SLOT_KIND_SHIFT;
 }
 
 /* ---- parked versions; under parked_lock ---- */
@@ -364,7 +346,8 @@ static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t nex
     int status = parked_reserve();
     if (status != 0)
         return status;
-    if (!change(at, &word, next | (word & LODEI_SLOT_PINS_MASK) | word_state(LODEI_SLOT_PARKED)))
+    if (!lodei_word_change(at, &word,
+                           next | (word & LODEI_SLOT_PINS_MASK) | word_state(LODEI_SLOT_PARKED)))
         return -EBUSY;
     parked[parked_count++] = (struct parked){lodei_word_block(word), index};
     return 0;
@@ -378,7 +361,7 @@ static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, ui
 {
     uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
     pthread_mutex_lock(&parked_lock);
-    uint64_t word = __atomic_load_n(at, __ATOMIC_SEQ_CST);
+    uint64_t word = lodei_word_settled(at);
     int status = -EBUSY;
     if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
         *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
@@ -401,7 +384,7 @@ static int publish_once(struct lode_handle_page *page, uint32_t index, uint64_t 
     switch (lodei_word_state(word)) {
     case LODEI_SLOT_FREE:
         *ret_generation = (uint32_t)word;
-        return change(at, &word, next) ? 0 : -EBUSY;
+        return lodei_word_change(at, &word, next) ? 0 : -EBUSY;
     case LODEI_SLOT_ZOMBIE:
         return publish_over_zombie(page, index, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
     case LODEI_SLOT_BUSY:
@@ -414,11 +397,11 @@ static int publish_once(struct lode_handle_page *page, uint32_t index, uint64_t 
     }
 }
 
-int lodei_slot_publish(uint32_t index, uint64_t key, void *block, unsigned kind,
-                       lode_handle *ret_handle)
+int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned kind,
+                            lode_handle *ret_handle)
 {
     struct lode_handle_page *page = lodei_slot_page(index);
-    uint64_t next = live_word(block, kind, LODEI_SLOT_LIVE);
+    uint64_t next = lodei_live_word(block, kind, LODEI_SLOT_LIVE);
     uint32_t generation = 0;
     int status;
     do
@@ -437,8 +420,8 @@ static int same_version(uint64_t word, uint64_t expected)
 int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
                     void **ret_old)
 {
-    struct lode_handle_page *page = page_of(handle);
-    uint64_t next = live_word(block, kind, LODEI_SLOT_LIVE);
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint64_t next = lodei_live_word(block, kind, LODEI_SLOT_LIVE);
     if (page == NULL)
         return -ESTALE;
     uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
@@ -449,7 +432,7 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
         if (expected != 0 && !same_version(word, expected))
             return -EAGAIN;
         if ((word & LODEI_SLOT_PINS_MASK) == 0) {
-            if (!change(at, &word, next))
+            if (!lodei_word_change(at, &word, next))
                 continue;
             *ret_old = lodei_word_block(word);
             return 0;
@@ -464,44 +447,53 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
     }
 }
 
-int lodei_slot_release(lode_handle handle, void **ret_old)
+int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits)
 {
-    struct lode_handle_page *page = page_of(handle);
-    if (page == NULL)
-        return -ESTALE;
-    uint32_t i = (uint32_t)handle % LODE_HANDLE_PAGE;
-    uint64_t *at = &page->words[i];
-    for (;;) {
-        uint64_t word = lodei_handle_word(handle);
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint64_t word, next;
+    do {
+        word = page != NULL ? lodei_handle_word(handle) : 0;
         if (word == 0)
             return -ESTALE;
-        if ((word & LODEI_SLOT_PINS_MASK) == 0) {
-            if (!change(at, &word, word_state(LODEI_SLOT_BUSY)))
-                continue;
-            uint32_t generation = raise_generation(page, i);
-            /* release: the generation is raised before anyone can publish again */
-            __atomic_store_n(at, free_word(generation), __ATOMIC_RELEASE);
-            *ret_old = lodei_word_block(word);
-            return 0;
-        }
-        pthread_mutex_lock(&parked_lock);
-        int done =
-            change(at, &word, (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE));
-        if (done)
-            raise_generation(page, i);
-        pthread_mutex_unlock(&parked_lock);
-        if (!done)
-            continue;
-        *ret_old = NULL;
-        return 0;
+        next = (word & ~((uint64_t)mask << LODEI_SLOT_KIND_SHIFT)) | (uint64_t)(bits & mask)
+                                                                         << LODEI_SLOT_KIND_SHIFT;
+    } while (!lodei_word_change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word, next));
+    return 0;
+}
+
+int lodei_slot_release_slow(lode_handle handle, void **ret_old)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint32_t i = (uint32_t)handle % LODE_HANDLE_PAGE;
+    uint64_t word, next;
+    do {
+        word = page != NULL ? lodei_handle_word(handle) : 0;
+        if (word == 0)
+            return -ESTALE;
+        /* see lodei_slot_release() */
+    } while (!lodei_word_change(&page->words[i], &word, lodei_busy_word(word)));
+    if (!generation_matches(page, handle)) {
+        __atomic_store_n(&page->words[i], word, __ATOMIC_RELEASE);
+        return -ESTALE;
     }
+    uint32_t generation = raise_generation(page, i);
+    if ((word & LODEI_SLOT_PINS_MASK) == 0) {
+        next = lodei_free_word(generation);
+        *ret_old = lodei_word_block(word);
+    } else {
+        next = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
+        *ret_old = NULL;
+    }
+    /* release: the generation is raised before anyone can publish again */
+    __atomic_store_n(&page->words[i], next, __ATOMIC_RELEASE);
+    return 0;
 }
 
 /* ---- pins ---- */
 
 void *lode_pin(lode_handle handle)
 {
-    struct lode_handle_page *page = page_of(handle);
+    struct lode_handle_page *page = lodei_handle_page(handle);
     for (;;) {
         uint64_t word = page != NULL ? lodei_handle_word(handle) : 0;
         if (word == 0) {
@@ -514,8 +506,8 @@ void *lode_pin(lode_handle handle)
         }
         /* The slot may have been freed and published again since it was looked at, with the very
          * word it had: then the generation differs now. */
-        if (!change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word,
-                    word + LODEI_SLOT_PIN))
+        if (!lodei_word_change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word,
+                               word + LODEI_SLOT_PIN))
             continue;
         if (lode_likely(generation_matches(page, handle)))
             return lodei_word_block(word);
@@ -531,7 +523,7 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
                       void *ret_blocks[UNPIN_BATCH + 1], size_t *ret_count)
 {
     uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
-    uint64_t word = __atomic_load_n(at, __ATOMIC_SEQ_CST), next;
+    uint64_t word = lodei_word_settled(at), next;
     int zombie = lodei_word_state(word) == LODEI_SLOT_ZOMBIE;
     if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN)
         return 0;
@@ -539,11 +531,11 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
     if (*ret_count == UNPIN_BATCH)
         return 0; /* there may be more: the pin stays for another turn */
     if (zombie)
-        next = free_word(page->generations[index % LODE_HANDLE_PAGE]);
+        next = lodei_free_word(page->generations[index % LODE_HANDLE_PAGE]);
     else
         next =
             (word & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) | word_state(LODEI_SLOT_LIVE);
-    if (!change(at, &word, next)) {
+    if (!lodei_word_change(at, &word, next)) {
         for (size_t k = 0; k < *ret_count; k++) /* there is room: they were just taken from it */
             parked[parked_count++] = (struct parked){ret_blocks[k], index};
         *ret_count = 0;
@@ -556,18 +548,18 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
 
 int lode_unpin(lode_handle handle)
 {
-    struct lode_handle_page *page = page_of(handle);
+    struct lode_handle_page *page = lodei_handle_page(handle);
     if (page == NULL)
         return -EINVAL;
     uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
     for (;;) {
-        uint64_t word = __atomic_load_n(at, __ATOMIC_SEQ_CST);
+        uint64_t word = lodei_word_settled(at);
         enum lodei_slot_state state = lodei_word_state(word);
         if ((word & LODEI_SLOT_PINS_MASK) == 0 || state == LODEI_SLOT_FREE ||
             state == LODEI_SLOT_DEAD)
             return -EINVAL;
         if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN || state == LODEI_SLOT_LIVE) {
-            if (change(at, &word, word - LODEI_SLOT_PIN))
+            if (lodei_word_change(at, &word, word - LODEI_SLOT_PIN))
                 return 0;
             continue;
         }

@@ -28,7 +28,7 @@ _Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_PIN, "pins stand behind the
 
 enum lodei_slot_state {
     LODEI_SLOT_FREE = 0,   /* the address bits hold the generation: no two free words are alike */
-    LODEI_SLOT_BUSY = 1,   /* between live and free, for some instructions */
+    LODEI_SLOT_BUSY = 1,   /* somebody decides whether it is theirs to free: look again */
     LODEI_SLOT_ZOMBIE = 2, /* freed, but still pinned; the address is the last version's */
     LODEI_SLOT_DEAD = 3,   /* its generations are used up, or its group is being given back */
     LODEI_SLOT_LIVE = 4,
@@ -58,12 +58,19 @@ LODE_INLINE struct lode_handle_page *lodei_slot_page(uint32_t index)
         ->pages[index >> LODE_HANDLE_PAGE_LOG2];
 }
 
+uint64_t lodei_word_settle(uint64_t *at);
+
+/* A slot's word, once it is not BUSY. seq_cst: see lode_peek() */
+LODE_INLINE uint64_t lodei_word_settled(uint64_t *at)
+{
+    uint64_t word = __atomic_load_n(at, __ATOMIC_SEQ_CST);
+    return lode_unlikely(lodei_word_state(word) == LODEI_SLOT_BUSY) ? lodei_word_settle(at) : word;
+}
+
 /* The word of a slot that exists. */
 LODE_INLINE uint64_t lodei_slot_word(uint32_t index)
 {
-    /* seq_cst: see lode_peek() */
-    return __atomic_load_n(&lodei_slot_page(index)->words[index & (LODE_HANDLE_PAGE - 1)],
-                           __ATOMIC_SEQ_CST);
+    return lodei_word_settled(&lodei_slot_page(index)->words[index & (LODE_HANDLE_PAGE - 1)]);
 }
 
 /* The handle of what lives in a slot that exists; 0 if nothing does. */
@@ -72,15 +79,42 @@ LODE_INLINE lode_handle lodei_slot_handle(uint32_t index)
     struct lode_handle_page *page = lodei_slot_page(index);
     uint32_t at = index & (LODE_HANDLE_PAGE - 1);
     /* acquire, both: whichever life the generation is of, the handle names one that was there */
-    uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
+    uint64_t word = lodei_word_settled(&page->words[at]);
     uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
     return (word & LODE_HANDLE_LIVE) != 0 ? ((uint64_t)(generation + 1) << 32 | index) : 0;
 }
 
+/* The page of a handle's slot; NULL if there is none. */
+LODE_INLINE struct lode_handle_page *lodei_handle_page(lode_handle handle)
+{
+    uint32_t page = (uint32_t)handle >> LODE_HANDLE_PAGE_LOG2;
+    /* acquire: as in lode_peek() */
+    struct lode_handle_directory *directory =
+        __atomic_load_n(&lode_handle_directory, __ATOMIC_ACQUIRE);
+    if (lode_unlikely(page >= __atomic_load_n(&directory->count, __ATOMIC_ACQUIRE)))
+        return NULL;
+    return directory->pages[page];
+}
+
 /* As lode_peek(), but the whole word; 0 if the handle is stale. */
-uint64_t lodei_handle_word(lode_handle handle);
+LODE_INLINE uint64_t lodei_handle_word(lode_handle handle)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    uint32_t at = (uint32_t)handle % LODE_HANDLE_PAGE;
+    if (lode_unlikely(page == NULL))
+        return 0;
+    /* the generation after the word: see lode_peek() */
+    uint64_t word = lodei_word_settled(&page->words[at]);
+    uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
+    return (word & LODE_HANDLE_LIVE) != 0 && generation + 1 == (uint32_t)(handle >> 32) ? word : 0;
+}
+
 /* Whom the page of a handle belongs to; NULL if there is no such page. Live or stale alike. */
-void *lodei_handle_owner(lode_handle handle);
+LODE_INLINE void *lodei_handle_owner(lode_handle handle)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    return page != NULL ? __atomic_load_n(&page->owner, __ATOMIC_RELAXED) : NULL;
+}
 
 /* ---- one owner's pages; calls are serialised by the owner ---- */
 
@@ -120,23 +154,107 @@ LODE_INLINE uint64_t lodei_group_key(uint32_t first)
 
 /* ---- lives of a slot; any thread ---- */
 
-/* Free slot -> live with `block`. 0; -EEXIST: it is live; -ENOSPC: it is dead, or its group is
- * being given back; -EAGAIN: the key of its group is not `key`; -ENOMEM: it is still pinned from an
- * earlier life, and there is no memory to note that. */
-int lodei_slot_publish(uint32_t index, uint64_t key, void *block, unsigned kind,
-                       lode_handle *ret_handle);
+/* The halves of publish and release below that are not a single compare-and-swap. */
+int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned kind,
+                            lode_handle *ret_handle);
+int lodei_slot_release_slow(lode_handle handle, void **ret_old);
+
 /*
- * Live slot -> live with another version. `expected`: only if its word's block and kind are still
- * those of this word, else -EAGAIN; 0: whatever it is. On success *ret_old is the version before,
- * for the caller to lodei_grace_free() once out of its own section, or NULL if that is pinned and
- * will be freed later. -ESTALE; -ENOMEM: the old one is pinned and there is no memory to note it.
+ * Live slot -> live with another version. Within a reading section: no block of an earlier life can
+ * come back to this slot meanwhile and be taken for this one. `expected`: only if its word's block
+ * and kind are still those of this word, else -EAGAIN; 0: whatever it is. On success *ret_old is
+ * the version before, for the caller to lodei_grace_free() once out of its own section, or NULL if
+ * that is pinned and will be freed later. -ESTALE; -ENOMEM: the old one is pinned and there is no
+ * memory to note it.
  */
 int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
                     void **ret_old);
-/* Live -> free, the handle stale. *ret_old as for swap. -ESTALE. */
-int lodei_slot_release(lode_handle handle, void **ret_old);
+/* Replace those bits of a live slot's kind that are in `mask`, within a reading section. -ESTALE.
+ */
+int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits);
+
+LODE_INLINE uint64_t lodei_live_word(void *block, unsigned kind, enum lodei_slot_state state)
+{
+    lode_assert(((uintptr_t)block & 63) == 0 && kind <= LODEI_SLOT_KIND_MAX);
+    return (uint64_t)(uintptr_t)block >> 6 | (uint64_t)state << LODEI_SLOT_STATE_SHIFT |
+           (uint64_t)kind << LODEI_SLOT_KIND_SHIFT;
+}
+
+/* What a slot's word is while it is free. */
+LODE_INLINE uint64_t lodei_free_word(uint32_t generation)
+{
+    return lode_likely(generation != UINT32_MAX)
+               ? generation
+               : (uint64_t)LODEI_SLOT_DEAD << LODEI_SLOT_STATE_SHIFT;
+}
+
+/* All but the state is kept: it may have to be put back. */
+LODE_INLINE uint64_t lodei_busy_word(uint64_t word)
+{
+    return (word & ~LODEI_SLOT_STATE_MASK) | (uint64_t)LODEI_SLOT_BUSY << LODEI_SLOT_STATE_SHIFT;
+}
+
+/* seq_cst: pairs with readers' loads, see grace.c. *word is what was there when it fails. */
+LODE_INLINE int lodei_word_change(uint64_t *at, uint64_t *word, uint64_t to)
+{
+    return __atomic_compare_exchange_n(at, word, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Free slot -> live with `block`. 0; -EEXIST: it is live; -ENOSPC: it is dead, or its group is
+ * being given back; -EAGAIN: the key of its group is not `key`; -ENOMEM: it is still pinned from an
+ * earlier life, and there is no memory to note that. */
+LODE_INLINE int lodei_slot_publish(uint32_t index, uint64_t key, void *block, unsigned kind,
+                                   lode_handle *ret_handle)
+{
+    struct lode_handle_page *page = lodei_slot_page(index);
+    uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
+    /* acquire, before the key: a free word holds the generation, which giving the group back
+     * raises, so if the group has changed hands either the key tells or the swap fails */
+    uint64_t word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+    if (lode_likely(lodei_word_state(word) == LODEI_SLOT_FREE &&
+                    __atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) ==
+                        key)) {
+        uint32_t generation = (uint32_t)word;
+        if (lode_likely(
+                lodei_word_change(at, &word, lodei_live_word(block, kind, LODEI_SLOT_LIVE)))) {
+            *ret_handle = (uint64_t)(generation + 1) << 32 | index;
+            return 0;
+        }
+    }
+    return lodei_slot_publish_slow(index, key, block, kind, ret_handle);
+}
+
+/* Live -> free, the handle stale. *ret_old as for swap. -ESTALE. `page` is the handle's. */
+LODE_INLINE int lodei_slot_release(struct lode_handle_page *page, lode_handle handle,
+                                   void **ret_old)
+{
+    uint32_t at = (uint32_t)handle % LODE_HANDLE_PAGE;
+    /* seq_cst, and the generation after it: see lode_peek() */
+    uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_SEQ_CST);
+    uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) + 1;
+    if (lode_likely(lodei_word_state(word) == LODEI_SLOT_LIVE &&
+                    (word & LODEI_SLOT_PINS_MASK) == 0 && generation == (uint32_t)(handle >> 32) &&
+                    lodei_word_change(&page->words[at], &word, lodei_busy_word(word)))) {
+        /* The slot may have been freed and published again between the two loads and the swap, with
+         * the very word it had: then the generation is another now. */
+        if (lode_likely(__atomic_load_n(&page->generations[at], __ATOMIC_RELAXED) + 1 ==
+                        generation)) {
+            /* release, both: the word changed before; the generation is raised before anyone can
+             * publish again */
+            __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
+            __atomic_store_n(&page->words[at], lodei_free_word(generation), __ATOMIC_RELEASE);
+            *ret_old = lodei_word_block(word);
+            return 0;
+        }
+        /* release: as it was, it is not ours; nobody else changes a busy word */
+        __atomic_store_n(&page->words[at], word, __ATOMIC_RELEASE);
+    }
+    return lodei_slot_release_slow(handle, ret_old);
+}
 
 void lodei_slots_fork_lock(void);
 void lodei_slots_fork_unlock(void);
+/* In the child, the locks held: what vanished threads were freeing is free. */
+void lodei_slots_forked(void);
 
 #endif

@@ -71,10 +71,14 @@ struct lode_handle_page {
 struct lode_handle_directory {
     uint32_t count;
     uint32_t capacity;
-    struct lode_handle_page *pages[];
+    struct lode_handle_page *pages[1]; /**< `capacity` of them */
 };
 
 LODE_API extern struct lode_handle_directory *lode_handle_directory;
+
+/** lode_peek() of a slot that is not live at first sight: waits out another thread's free of it,
+ * some instructions long. */
+LODE_API void *lode_peek_again(lode_handle handle);
 
 /**
  * The address of a block now, or NULL if the handle is stale or null.
@@ -96,8 +100,10 @@ static inline void *lode_peek(lode_handle handle)
     /* acquire: after the word. The generation is raised before a slot is used again, so one that
      * still matches makes the word the handle's. Pairs with the release in slots.c. */
     uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
-    if ((word & LODE_HANDLE_LIVE) == 0 || generation + 1 != (uint32_t)(handle >> 32))
+    if (generation + 1 != (uint32_t)(handle >> 32))
         return NULL;
+    if ((word & LODE_HANDLE_LIVE) == 0)
+        return lode_peek_again(handle);
     return (void *)(uintptr_t)((word & LODE_HANDLE_ADDRESS) << 6);
 }
 

@@ -11,6 +11,7 @@
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/morton.h"
+#include "lode/sdf.h"
 #include "lode/stats.h"
 
 #endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is in bricks: storing, reading, editing, changing tier. Nothing is written in place: each
+ * change encodes a block of its own and swaps it in (slots.c), so readers take no lock and find one
+ * whole version, and a change that fails leaves the old one. An edit that read a version swaps only
+ * while it is still the current one; within its reading section no other block can get that
+ * version's address.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ext/grace.h"
+#include "ext/opts.h"
+#include "ext/sdfpool.h"
+
+#define VOXELS_MAX 4096 /* 16^3: 16 KiB of floats on the stack */
+
+/* ---- replacing a version ---- */
+
+/* Swap a written block in, whatever is there; it is freed on failure. */
+static int replace(struct lode_sdf *sdf, lode_handle brick, uint64_t expected, void *block,
+                   unsigned kind)
+{
+    void *old = NULL;
+    int status = lode_read_begin();
+    if (status == 0) {
+        status = lodei_slot_swap(brick, expected, block, kind, &old);
+        lode_read_end();
+    }
+    if (status != 0) {
+        lode_free(block);
+        return status;
+    }
+    lodei_sdf_cache_drop(sdf, brick);
+    if (old != NULL)
+        lodei_grace_free(old);
+    return 0;
+}
+
+static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values)
+{
+    uint64_t word = lodei_handle_word(brick);
+    if (word == 0)
+        return -ESTALE;
+    struct lodei_coding coding = lodei_coding_of(sdf, word);
+    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
+    if (block == NULL)
+        return -ENOMEM;
+    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
+    /* expected: not to undo a change of tier or priority made meanwhile */
+    return replace(sdf, brick, word, block, lodei_word_kind(word));
+}
+
+int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values)
+{
+    int status = lodei_sdf_check_distances(sdf, brick);
+    if (status != 0)
+        return status;
+    do
+        status = encode_once(sdf, brick, values);
+    while (status == -EAGAIN);
+    return status;
+}
+
+/* ---- storing by coordinate ---- */
+
+static int brick_opts_take(const struct lode_brick_opts *opts, struct lode_brick_opts *ret)
+{
+    int status = lodei_opts_take(opts, ret, sizeof(*ret));
+    if (status == 0 && (ret->tier > LODE_TIER_COUNT || ret->priority > LODE_PRIORITY_CRITICAL))
+        status = -EINVAL;
+    return status;
+}
+
+static float least_distance(const float *values, unsigned count)
+{
+    float least = __builtin_inff();
+    for (unsigned i = 0; i < count; i++) {
+        float d = __builtin_fabsf(values[i]);
+        least = d < least ? d : least;
+    }
+    return least;
+}
+
+/* Give the block to the brick at `at`, new or there already; a section is open. *ret_old is to be
+ * freed after it. */
+static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+                    void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
+{
+    lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
+    if (brick == 0)
+        return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
+    int status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    if (status == 0)
+        *ret_brick = brick;
+    return status;
+}
+
+/* As put_once(), till it is decided. The block is freed on failure. */
+static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+               void *block, unsigned kind, lode_handle *ret_brick)
+{
+    void *old = NULL;
+    int status = lode_read_begin();
+    if (status == 0) {
+        do
+            status = put_once(sdf, channel, at, block, kind, ret_brick, &old);
+        while (status == -EEXIST || status == -ESTALE);
+        lode_read_end();
+    }
+    if (status != 0) {
+        lode_free(block);
+        return status;
+    }
+    lodei_sdf_cache_drop(sdf, *ret_brick);
+    if (old != NULL)
+        lodei_grace_free(old);
+    return 0;
+}
+
+static unsigned band_class(const struct lode_sdf *sdf, uint16_t material)
+{
+    return sdf->band_of != NULL ? sdf->band_of[material] : 0;
+}
+
+int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
+                   const float *values, const struct lode_brick_opts *opts, lode_handle *ret_brick)
+{
+    struct lode_brick_opts o;
+    int status = lodei_sdf_check_place(sdf, channel, at);
+    if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
+        return status;
+    struct lodei_channel *c = &sdf->channels[channel];
+    if (c->format != LODE_CHANNEL_SDF)
+        return -EINVAL;
+    unsigned tier = o.tier != 0
+                        ? o.tier - 1u
+                        : (unsigned)lode_sdf_tier_at(sdf, least_distance(values, sdf->voxels));
+    unsigned class = band_class(sdf, o.material);
+    void *block = lodei_sdf_block(sdf, c, tier);
+    if (block == NULL)
+        return -ENOMEM;
+    (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, sdf->bands[class], values, block);
+    return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
+}
+
+int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
+                       const void *elements, const struct lode_brick_opts *opts,
+                       lode_handle *ret_brick)
+{
+    struct lode_brick_opts o;
+    int status = lodei_sdf_check_place(sdf, channel, at);
+    if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
+        return status;
+    struct lodei_channel *c = &sdf->channels[channel];
+    if (c->format == LODE_CHANNEL_SDF)
+        return -EINVAL;
+    void *block = lodei_sdf_block(sdf, c, LODEI_TIER_RAW);
+    if (block == NULL)
+        return -ENOMEM;
+    memcpy(block, elements, lodei_sdf_raw_bytes(sdf, c));
+    return put(sdf, c, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority), ret_brick);
+}
+
+/* ---- reading ---- */
+
+int lode_sdf_decode(struct lode_sdf *sdf, lode_handle brick, float *ret_values)
+{
+    int status = lodei_sdf_check_distances(sdf, brick);
+    if (status != 0 || (status = lode_read_begin()) != 0)
+        return status;
+    uint64_t word = lodei_handle_word(brick);
+    if (word != 0) {
+        struct lodei_coding coding = lodei_coding_of(sdf, word);
+        lodei_sdf_decode(coding.bits, sdf->dim, coding.band, lodei_word_block(word), ret_values);
+    }
+    lode_read_end();
+    return word != 0 ? 0 : -ESTALE;
+}
+
+int lode_sdf_raw_read(struct lode_sdf *sdf, lode_handle brick, void *ret_elements)
+{
+    const struct lodei_channel *channel = lodei_sdf_channel_of(sdf, brick);
+    if (channel == NULL || channel->format == LODE_CHANNEL_SDF)
+        return -EINVAL;
+    int status = lode_read_begin();
+    if (status != 0)
+        return status;
+    uint64_t word = lodei_handle_word(brick);
+    if (word != 0)
+        memcpy(ret_elements, lodei_word_block(word), lodei_sdf_raw_bytes(sdf, channel));
+    lode_read_end();
+    return word != 0 ? 0 : -ESTALE;
+}
+
+/* ---- editing ---- */
+
+/* One try of an edit; the section is open. On success *ret_old is to be freed after it. *ret_again:
+ * somebody else was faster. */
+static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx,
+                     void **ret_old, int *ret_again)
+{
+    float values[VOXELS_MAX];
+    uint64_t word = lodei_handle_word(brick);
+    if (word == 0)
+        return -ESTALE;
+    struct lodei_coding coding = lodei_coding_of(sdf, word);
+    lodei_sdf_decode(coding.bits, sdf->dim, coding.band, lodei_word_block(word), values);
+    int status = editor(ctx, values);
+    if (status != 0)
+        return status;
+    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
+    if (block == NULL)
+        return -ENOMEM;
+    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
+    status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), ret_old);
+    if (status != 0)
+        lode_free(block);
+    *ret_again = status == -EAGAIN;
+    return status;
+}
+
+int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx)
+{
+    int status = lodei_sdf_check_distances(sdf, brick);
+    if (status != 0)
+        return status;
+    int again = 0;
+    do {
+        void *old = NULL;
+        status = lode_read_begin();
+        if (status != 0)
+            return status;
+        status = edit_once(sdf, brick, editor, ctx, &old, &again);
+        lode_read_end();
+        if (status == 0)
+            lodei_sdf_cache_drop(sdf, brick);
+        if (old != NULL)
+            lodei_grace_free(old);
+    } while (again);
+    return status;
+}
+
+/* ---- kinds ---- */
+
+static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, void **ret_old)
+{
+    uint64_t word = lodei_handle_word(brick);
+    if (word == 0)
+        return -ESTALE;
+    unsigned kind = lodei_word_kind(word);
+    if (lodei_kind_tier(kind) == tier)
+        return 0;
+    struct lodei_coding coding = lodei_coding_of(sdf, word);
+    void *block = lodei_sdf_block(sdf, NULL, tier);
+    if (block == NULL)
+        return -ENOMEM;
+    lodei_sdf_recode(coding.bits, coding.band, lodei_word_block(word), lodei_tier_bits(tier),
+                     coding.band, block, sdf->dim);
+    int status = lodei_slot_swap(brick, word, block,
+                                 lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
+                                 ret_old);
+    if (status != 0)
+        lode_free(block);
+    else
+        atomic_fetch_add_explicit(&sdf->retiered[tier], 1, memory_order_relaxed);
+    return status;
+}
+
+int lode_sdf_retier(struct lode_sdf *sdf, lode_handle brick, enum lode_tier tier)
+{
+    int status = lodei_sdf_check_distances(sdf, brick);
+    if (status != 0)
+        return status;
+    if ((unsigned)tier >= LODE_TIER_COUNT)
+        return -EINVAL;
+    do {
+        void *old = NULL;
+        status = lode_read_begin();
+        if (status != 0)
+            return status;
+        status = retier_once(sdf, brick, (unsigned)tier, &old);
+        lode_read_end();
+        if (status == 0)
+            lodei_sdf_cache_drop(sdf, brick);
+        if (old != NULL)
+            lodei_grace_free(old);
+    } while (status == -EAGAIN);
+    return status;
+}
+
+int lode_sdf_priority_set(struct lode_sdf *sdf, lode_handle brick,
+                          enum lode_brick_priority priority)
+{
+    if (lodei_sdf_channel_of(sdf, brick) == NULL || (unsigned)priority > LODE_PRIORITY_CRITICAL)
+        return -EINVAL;
+    int status = lode_read_begin();
+    if (status != 0)
+        return status;
+    status = lodei_slot_kind_set(brick, lodei_kind(0, 0, 3), lodei_kind(0, 0, (unsigned)priority));
+    lode_read_end();
+    return status;
+}

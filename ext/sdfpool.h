@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of struct lode_sdf, shared by the sdf*.c files.
+ *
+ * What a brick is kept in, its "kind", are the owner's ten bits of its slot's word, so that they
+ * change together with its block:
+ *
+ *     9     8 7          2 1    0
+ *     | prio | band class | tier |       tier 3: a raw channel
+ *
+ * A band class is an index into `bands`: the band a brick was encoded with, whatever became of its
+ * material's band since.
+ */
+#ifndef LODEI_SDFPOOL_H
+#define LODEI_SDFPOOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ext/grid.h"
+#include "ext/registry.h"
+#include "ext/sdfpack.h"
+#include "lode/sdf.h"
+
+#define LODEI_TIER_RAW LODE_TIER_COUNT
+#define LODEI_HEAPS    (LODE_TIER_COUNT + 1)
+
+struct lodei_channel {
+    struct lode_sdf *sdf;
+    struct lodei_grid grid; /* its slots' owner is this channel */
+    uint8_t format;         /* enum lode_channel_format */
+};
+
+struct lodei_sdf_cache;
+
+struct lode_sdf {
+    uint32_t dim, voxels;
+    uint32_t channel_count;
+    uint32_t max_bricks; /* 0: no limit, and nothing is counted */
+    float tier_distance[LODE_TIER_COUNT - 1];
+    struct lode_heap *heaps[LODEI_HEAPS]; /* tiers, raw; NULL: no channel needs it */
+    uint32_t block_bytes[LODE_TIER_COUNT];
+    float bands[LODE_BANDS_MAX]; /* written by band_set before a brick can name it */
+    uint32_t band_count;
+    uint8_t *band_of; /* by material, 65,536; NULL: all have class 0 */
+    int has_window;   /* these two guarded by window_lock */
+    struct lode_brick_box window;
+    pthread_mutex_t window_lock;
+    _Atomic uint64_t limits[6]; /* of the window, for making bricks: lo and hi by axis */
+    _Atomic uint32_t brick_count;
+    _Atomic uint64_t retiered[LODE_TIER_COUNT];
+    struct lodei_sdf_cache *caches[LODE_TIER_COUNT];
+    struct lodei_registered registered;
+    char name[24];
+    struct lodei_channel channels[LODE_CHANNELS_MAX];
+};
+
+LODE_INLINE unsigned lodei_kind(unsigned tier, unsigned band, unsigned priority)
+{
+    return tier | band << 2 | priority << 8;
+}
+
+LODE_INLINE unsigned lodei_kind_tier(unsigned kind)
+{
+    return kind & 3;
+}
+
+LODE_INLINE unsigned lodei_kind_band(unsigned kind)
+{
+    return kind >> 2 & 63;
+}
+
+LODE_INLINE unsigned lodei_kind_priority(unsigned kind)
+{
+    return kind >> 8;
+}
+
+LODE_INLINE unsigned lodei_tier_bits(unsigned tier)
+{
+    return 16u >> tier;
+}
+
+/* What the kernels have to know of a brick. */
+struct lodei_coding {
+    unsigned bits;
+    float band;
+};
+
+LODE_INLINE struct lodei_coding lodei_coding_of(const struct lode_sdf *sdf, uint64_t word)
+{
+    unsigned kind = lodei_word_kind(word);
+    struct lodei_coding coding = {lodei_tier_bits(lodei_kind_tier(kind)),
+                                  sdf->bands[lodei_kind_band(kind)]};
+    return coding;
+}
+
+/* The channel a handle is of, if it is one of this field: else NULL. Stale or not. */
+struct lodei_channel *lodei_sdf_channel_of(const struct lode_sdf *sdf, lode_handle brick);
+/* 0; -EINVAL: not of this field, or not of a channel of distances. */
+int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick);
+size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channel *channel);
+/* A block for a brick of this tier and channel; NULL when out of memory. */
+void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei_channel *channel,
+                      unsigned tier);
+/* Free a brick whose channel is known. 0 or -ESTALE. */
+int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick);
+/* May a brick be made here? 0, -EINVAL, -ERANGE. */
+int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
+/* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+                      void *block, unsigned kind, lode_handle *ret_brick);
+
+/* sdfcache.c */
+int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);
+void lodei_sdf_cache_destroy(struct lode_sdf *sdf, unsigned tier);
+/* The brick has a new version, or is gone: what is kept of it is old. */
+void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick);
+void lodei_sdf_cache_figures(const struct lode_sdf *sdf, unsigned tier, uint64_t *ret_hits,
+                             uint64_t *ret_misses, uint64_t *ret_bytes);
+
+/* sdfreach.c: what a voxel beyond the bricks there are counts as. */
+LODE_INLINE float lodei_sdf_beyond(float nearest, float band)
+{
+    return lodei_sdf_negative(nearest) ? -band : band;
+}
+
+#endif
