@@ -6,27 +6,17 @@
  * lode_heaps_enumerate(), not by the registry of this library.
  */
 #include <errno.h>
-#include <stdatomic.h>
 
 #include "ext/ops.h"
+#include "ext/source.h"
 #include "lode/stats.h"
 
 static const struct lode_allocator_ops heap_ops;
 
-/* No block can be larger than the reservation; constant, and read once since it takes a sum over
- * all heaps. */
 static size_t heap_max_bytes(void *ctx)
 {
-    static _Atomic size_t known;
     (void)ctx;
-    size_t bytes = atomic_load_explicit(&known, memory_order_relaxed); /* a number, nothing else */
-    if (bytes == 0) {
-        struct lode_stats stats = {.size = sizeof(stats)};
-        if (lode_stats_get(NULL, &stats) == 0)
-            bytes = stats.reserved_bytes;
-        atomic_store_explicit(&known, bytes, memory_order_relaxed);
-    }
-    return bytes;
+    return lodei_source_max_bytes();
 }
 
 static void *heap_alloc(void *ctx, size_t bytes, size_t align)

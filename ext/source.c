@@ -3,8 +3,14 @@
 #include "ext/source.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 
+#include "base/bits.h"
 #include "ext/poison.h"
+#include "lode/stats.h"
+
+#define LINE_BYTES 64
 
 int lodei_source_open(struct lodei_source *source, struct lode_heap *given, uint16_t tag,
                       const char *name)
@@ -38,10 +44,22 @@ void *lodei_source_alloc(const struct lodei_source *source, size_t bytes, size_t
 
 void *lodei_source_calloc(const struct lodei_source *source, size_t bytes)
 {
-    int saved = errno;
-    void *p = lode_heap_calloc(source->heap, 1, bytes);
-    errno = saved;
-    return p;
+    void *p = lodei_source_alloc(source, lodei_round_up(bytes, LINE_BYTES), LINE_BYTES);
+    return p != NULL ? memset(p, 0, bytes) : NULL;
+}
+
+size_t lodei_source_max_bytes(void)
+{
+    static _Atomic size_t known;
+    size_t bytes = atomic_load_explicit(&known, memory_order_relaxed); /* a number, nothing else */
+    if (bytes == 0) {
+        /* Read once: it comes with a sum over all heaps. */
+        struct lode_stats stats = {.size = sizeof(stats)};
+        if (lode_stats_get(NULL, &stats) == 0)
+            bytes = stats.reserved_bytes;
+        atomic_store_explicit(&known, bytes, memory_order_relaxed);
+    }
+    return bytes;
 }
 
 void lodei_source_free(void *p, size_t bytes)

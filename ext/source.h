@@ -22,8 +22,10 @@ void lodei_source_close(struct lodei_source *source);
 
 /* Uninitialised and plain; NULL: out of memory, errno kept. */
 void *lodei_source_alloc(const struct lodei_source *source, size_t bytes, size_t align);
-/* The same, zeroed, aligned to 16. */
+/* The same, zeroed, and on cache lines of its own. */
 void *lodei_source_calloc(const struct lodei_source *source, size_t bytes);
+/* No heap can give a larger block: the size of the reservation, constant. */
+size_t lodei_source_max_bytes(void);
 /* Make plain memory of `p` (NULL is fine) and free it. */
 void lodei_source_free(void *p, size_t bytes);
 

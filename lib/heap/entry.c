@@ -414,7 +414,8 @@ int lode_block_find(const void *p, struct lode_block_info *ret_info)
     size_t usable = span->large_bytes;
     if (span->theap != NULL) {
         usable = span->block_bytes;
-        if (offset / usable >= span->carved)
+        /* relaxed: pairs with set_carved(); it only grows, and a live block is below it */
+        if (offset / usable >= __atomic_load_n(&span->carved, __ATOMIC_RELAXED))
             return -ENOENT;
         start += offset / usable * usable;
     } else if (offset >= usable) {

@@ -15,7 +15,7 @@ struct ext_bench {
 };
 
 /* Each ends with a row whose name is NULL. */
-#define EXT_BENCH_AREAS(A) A(heap) A(morton) A(sdf)
+#define EXT_BENCH_AREAS(A) A(everyday) A(heap) A(morton) A(sdf)
 
 #define EXT_BENCH_DECLARE(area) extern const struct ext_bench ext_bench_##area[];
 EXT_BENCH_AREAS(EXT_BENCH_DECLARE)

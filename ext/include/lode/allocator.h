@@ -36,6 +36,10 @@
 extern "C" {
 #endif
 
+/** A point in an arena or a stack to come back to: see lode_arena_mark(), lode_stack_mark(). 0 is
+ * none. */
+typedef uint64_t lode_mark;
+
 /** What an allocator can do; bits of lode_allocator.traits. */
 enum lode_trait {
     LODE_TRAIT_THREADS = 1u << 0,  /**< any thread, concurrently; else one thread at a time */

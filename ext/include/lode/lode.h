@@ -8,6 +8,7 @@
 #define LODE_LODE_H
 
 #include "lode/allocator.h"
+#include "lode/arena.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/morton.h"
