@@ -54,7 +54,7 @@ void lodei_morton_meta_free(_Atomic uint64_t *figure, void *p)
 
 static size_t home_of(const struct lode_morton_pool *pool, const char *memory)
 {
-    return (size_t)(lodei_morton_hash((uintptr_t)memory / pool->cut.chunk_bytes) >> 32);
+    return (size_t)(lodei_morton_hash((uintptr_t)memory >> pool->cut.chunk_log2) >> 32);
 }
 
 static struct lodei_morton_chunk *table_find(const struct lode_morton_pool *pool,
@@ -132,11 +132,11 @@ static struct lodei_morton_table *table_new(struct lode_morton_pool *pool, size_
     return table;
 }
 
-/* Room for one more, at most half full. Late readers may still look at what it was. */
+/* Room for one more, at most three quarters full. Late readers may still look at what it was. */
 static int table_grow(struct lode_morton_pool *pool)
 {
     struct lodei_morton_table *old = atomic_load_explicit(&pool->table, memory_order_relaxed);
-    if ((pool->table_chunks + 1) * 2 <= old->mask + 1)
+    if ((pool->table_chunks + 1) * 4 <= (old->mask + 1) * 3)
         return 0;
     struct lodei_morton_table *table = table_new(pool, (old->mask + 1) * 2);
     if (table == NULL)

@@ -121,7 +121,8 @@ static int cut(const struct lode_morton_pool_opts *opts, struct lodei_morton_cut
     ret->page_bytes = page > 0 ? (size_t)page : 4096;
     ret->block_bytes = opts->block_bytes;
     size_t stride = ret->stride = lodei_round_up(opts->block_bytes, align);
-    ret->granule_slots = stride * 4 <= ret->page_bytes ? 4 : stride * 2 <= ret->page_bytes ? 2 : 1;
+    ret->granule_log2 = stride * 4 <= ret->page_bytes ? 2 : stride * 2 <= ret->page_bytes ? 1 : 0;
+    ret->granule_slots = 1u << ret->granule_log2;
     /* 64 blocks, but no more than a slice of the heap where that is 16 blocks or more */
     size_t chunk = lodei_min(power_above(stride * BLOCKS_WANTED),
                              lodei_max(CHUNK_WANTED, power_above(stride * BLOCKS_WANTED / 4)));
@@ -132,6 +133,7 @@ static int cut(const struct lode_morton_pool_opts *opts, struct lodei_morton_cut
         chunk / stride < BLOCKS_MIN)
         return -EINVAL;
     ret->chunk_bytes = chunk;
+    ret->chunk_log2 = lodei_log2(chunk);
     ret->chunk_slots = (uint32_t)(chunk / stride);
     ret->chunk_granules = (ret->chunk_slots + ret->granule_slots - 1) / ret->granule_slots;
     ret->chunk_words = (ret->chunk_slots + 63) / 64;
@@ -141,6 +143,10 @@ static int cut(const struct lode_morton_pool_opts *opts, struct lodei_morton_cut
     ret->next_at = ret->codes_at + ret->chunk_slots * 2;
     ret->owners_at = ret->next_at + ret->chunk_granules * 2;
     ret->detail_bytes = ret->owners_at + ret->chunk_granules;
+    ret->enough_granules = ret->chunk_granules + (uint32_t)lodei_max(1, ret->chunk_granules / 4);
+    ret->by_stride = lodei_morton_divisor((uint32_t)stride);
+    ret->by_chunk_slots = lodei_morton_divisor(ret->chunk_slots);
+    ret->by_chunk_granules = lodei_morton_divisor(ret->chunk_granules);
     return 0;
 }
 
@@ -299,7 +305,7 @@ static int locate(struct lode_morton_pool *pool, const void *block,
         size_t offset = (uintptr_t)block - memory;
         if (offset < pool->cut.chunk_bytes &&
             atomic_load_explicit(&chunk->stripe, memory_order_relaxed) == number) {
-            unsigned slot = (uint32_t)offset / (uint32_t)pool->cut.stride;
+            unsigned slot = lodei_morton_divide((uint32_t)offset, pool->cut.by_stride);
             int status = 0;
             if (slot >= pool->cut.chunk_slots || slot * pool->cut.stride != offset)
                 status = -EINVAL;

@@ -127,10 +127,27 @@ struct lodei_morton_cut {
     size_t stride;      /* from slot to slot */
     size_t chunk_bytes; /* a power of two, and what chunks are aligned to */
     size_t page_bytes;  /* of the OS */
-    uint32_t chunk_slots, chunk_granules, granule_slots;
-    uint32_t chunk_words;                                /* of a bitmap with a bit per slot */
-    uint32_t codes_at, next_at, owners_at, detail_bytes; /* struct lodei_morton_detail */
+    uint32_t chunk_slots, chunk_granules;
+    uint32_t granule_log2, granule_slots; /* 1 << granule_log2 */
+    uint32_t chunk_log2, chunk_words;     /* of its bytes; of a bitmap with a bit per slot */
+    uint32_t enough_granules;             /* free ones of a zone that needs no empty chunk */
+    uint32_t codes_at, next_at, owners_at, detail_bytes;   /* struct lodei_morton_detail */
+    uint64_t by_stride, by_chunk_slots, by_chunk_granules; /* for lodei_morton_divide() */
 };
+
+/*
+ * n / d as one multiplication (Granlund and Montgomery, "Division by invariant integers using
+ * multiplication", 1994). Exact where n x d < 2^40; n x by fits for n < 2^24.
+ */
+LODE_INLINE uint64_t lodei_morton_divisor(uint32_t d)
+{
+    return ((UINT64_C(1) << 40) + d - 1) / d;
+}
+
+LODE_INLINE uint32_t lodei_morton_divide(uint32_t n, uint64_t by)
+{
+    return (uint32_t)(n * by >> 40);
+}
 
 struct lode_morton_pool {
     struct lodei_morton_stripe stripes[LODEI_MORTON_STRIPES];

@@ -29,63 +29,85 @@
 
 /* ---- granules ---- */
 
-/* The free slots of a granule, from bit 0. */
-static uint64_t granule_bits(const struct lode_morton_pool *pool,
-                             const struct lodei_morton_chunk *chunk, unsigned granule)
+struct granule {
+    struct lodei_morton_chunk *chunk;
+    unsigned index;
+};
+
+/* Where the free bits of a granule are: none crosses a word. */
+LODE_INLINE uint64_t *word_of(const struct lode_morton_pool *pool, struct granule granule,
+                              unsigned *ret_shift)
 {
-    unsigned slot = granule * pool->cut.granule_slots;
-    return chunk->detail->free_slots[slot / 64] >> slot % 64 &
-           ((1u << pool->cut.granule_slots) - 1);
+    unsigned slot = granule.index << pool->cut.granule_log2;
+    *ret_shift = slot % 64;
+    return &granule.chunk->detail->free_slots[slot / 64];
+}
+
+/* Its free slots, from bit 0. */
+LODE_INLINE uint64_t free_bits(const struct lode_morton_pool *pool, struct granule granule)
+{
+    unsigned shift;
+    const uint64_t *word = word_of(pool, granule, &shift);
+    return *word >> shift & ((1u << pool->cut.granule_slots) - 1);
 }
 
 /* All its slots; the last granule of a chunk may be short. */
-static uint64_t granule_full(const struct lode_morton_pool *pool, unsigned granule)
+LODE_INLINE uint64_t all_bits(const struct lode_morton_pool *pool, struct granule granule)
 {
-    unsigned left = pool->cut.chunk_slots - granule * pool->cut.granule_slots;
+    unsigned left = pool->cut.chunk_slots - (granule.index << pool->cut.granule_log2);
     return (1u << (left < pool->cut.granule_slots ? left : pool->cut.granule_slots)) - 1;
 }
 
-static unsigned number_of(const struct lode_morton_pool *pool,
-                          const struct lodei_morton_chunk *chunk, unsigned granule)
+/* A zone's granules are numbered through. */
+LODE_INLINE unsigned number_of(const struct lode_morton_pool *pool, struct granule granule)
 {
-    return chunk->index * pool->cut.chunk_granules + granule;
+    return granule.chunk->index * pool->cut.chunk_granules + granule.index;
+}
+
+LODE_INLINE struct granule granule_at(const struct lode_morton_pool *pool,
+                                      const struct lodei_morton_zone *zone, unsigned number)
+{
+    unsigned index = lodei_morton_divide(number, pool->cut.by_chunk_granules);
+    return (struct granule){zone->chunks[index], number - index * pool->cut.chunk_granules};
+}
+
+LODE_INLINE uint16_t *next_of(const struct lode_morton_pool *pool, struct granule granule)
+{
+    return &lodei_morton_next(pool, granule.chunk)[granule.index];
+}
+
+LODE_INLINE uint8_t *owner_of(const struct lode_morton_pool *pool, struct granule granule)
+{
+    return &lodei_morton_owners(pool, granule.chunk)[granule.index];
 }
 
 /* A granule with a block in it: owned by the leaf of the first. (Of an unlisted block that is the
  * leaf of the one it stands beside.) */
-static void adopt(struct lode_morton_pool *pool, struct lodei_morton_chunk *chunk, unsigned granule)
+static void adopt(const struct lode_morton_pool *pool, struct granule granule)
 {
-    uint64_t used = granule_bits(pool, chunk, granule) ^ granule_full(pool, granule);
-    unsigned slot = granule * pool->cut.granule_slots + (unsigned)__builtin_ctzll(used);
-    unsigned local = lodei_morton_codes(pool, chunk)[slot] & ~LODEI_MORTON_UNLISTED;
-    lodei_morton_owners(pool, chunk)[granule] = (uint8_t)(local >> LODEI_MORTON_LEAF_LOG2);
+    uint64_t used = free_bits(pool, granule) ^ all_bits(pool, granule);
+    unsigned slot = (granule.index << pool->cut.granule_log2) + (unsigned)__builtin_ctzll(used);
+    unsigned local = lodei_morton_codes(pool, granule.chunk)[slot] & ~LODEI_MORTON_UNLISTED;
+    *owner_of(pool, granule) = (uint8_t)(local >> LODEI_MORTON_LEAF_LOG2);
 }
 
-static void open_push(struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
-                      struct lodei_morton_chunk *chunk, unsigned granule)
+static void open_push(const struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
+                      struct granule granule)
 {
-    unsigned leaf = lodei_morton_owners(pool, chunk)[granule];
-    lodei_morton_next(pool, chunk)[granule] = zone->open_first[leaf];
-    zone->open_first[leaf] = (uint16_t)number_of(pool, chunk, granule);
+    unsigned leaf = *owner_of(pool, granule);
+    *next_of(pool, granule) = zone->open_first[leaf];
+    zone->open_first[leaf] = (uint16_t)number_of(pool, granule);
     zone->open |= UINT64_C(1) << leaf;
 }
 
-static uint16_t *open_link(struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
-                           unsigned number)
+static void open_remove(const struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
+                        struct granule granule)
 {
-    return &lodei_morton_next(
-        pool, zone->chunks[number / pool->cut.chunk_granules])[number % pool->cut.chunk_granules];
-}
-
-static void open_remove(struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
-                        struct lodei_morton_chunk *chunk, unsigned granule)
-{
-    unsigned leaf = lodei_morton_owners(pool, chunk)[granule];
-    unsigned number = number_of(pool, chunk, granule);
+    unsigned leaf = *owner_of(pool, granule), number = number_of(pool, granule);
     uint16_t *link = &zone->open_first[leaf];
     while (*link != number)
-        link = open_link(pool, zone, *link);
-    *link = lodei_morton_next(pool, chunk)[granule];
+        link = next_of(pool, granule_at(pool, zone, *link));
+    *link = *next_of(pool, granule);
     if (zone->open_first[leaf] == LODEI_MORTON_NONE)
         zone->open &= ~(UINT64_C(1) << leaf);
 }
@@ -94,19 +116,21 @@ void lodei_morton_take(struct lode_morton_pool *pool, struct lodei_morton_zone *
                        struct lodei_morton_place place, unsigned local, int listed)
 {
     struct lodei_morton_chunk *chunk = place.chunk;
-    unsigned granule = place.slot / pool->cut.granule_slots;
-    lodei_bitmap_put(chunk->detail->free_slots, place.slot, 1, 0);
-    uint64_t left = granule_bits(pool, chunk, granule);
-    if (chunk->free_granules >> granule & 1) {
-        chunk->free_granules &= ~(UINT64_C(1) << granule);
+    struct granule granule = {chunk, place.slot >> pool->cut.granule_log2};
+    unsigned shift, leaf = local >> LODEI_MORTON_LEAF_LOG2;
+    uint64_t *word = word_of(pool, granule, &shift);
+    uint64_t bits = *word & ~(UINT64_C(1) << place.slot % 64);
+    uint64_t left = bits >> shift & ((1u << pool->cut.granule_slots) - 1);
+    *word = bits;
+    if (chunk->free_granules >> granule.index & 1) {
+        chunk->free_granules &= ~(UINT64_C(1) << granule.index);
         zone->free_granules--;
-        lodei_morton_owners(pool, chunk)[granule] = (uint8_t)(local >> LODEI_MORTON_LEAF_LOG2);
-        zone->taken_last[local >> LODEI_MORTON_LEAF_LOG2] =
-            (uint16_t)number_of(pool, chunk, granule);
+        *owner_of(pool, granule) = (uint8_t)leaf;
+        zone->taken_last[leaf] = (uint16_t)number_of(pool, granule);
         if (left != 0)
-            open_push(pool, zone, chunk, granule);
+            open_push(pool, zone, granule);
     } else if (left == 0) {
-        open_remove(pool, zone, chunk, granule);
+        open_remove(pool, zone, granule);
     }
     lodei_morton_codes(pool, chunk)[place.slot] =
         (uint16_t)(listed ? local : local | LODEI_MORTON_UNLISTED);
@@ -120,42 +144,43 @@ void lodei_morton_give(struct lode_morton_pool *pool, struct lodei_morton_stripe
                        struct lodei_morton_zone *zone, struct lodei_morton_place place)
 {
     struct lodei_morton_chunk *chunk = place.chunk;
-    unsigned granule = place.slot / pool->cut.granule_slots;
-    uint64_t was = granule_bits(pool, chunk, granule);
+    struct granule granule = {chunk, place.slot >> pool->cut.granule_log2};
+    unsigned shift;
+    uint64_t *word = word_of(pool, granule, &shift);
+    uint64_t was = *word >> shift & ((1u << pool->cut.granule_slots) - 1);
     lodei_taken(lodei_morton_block(pool, place), pool->cut.stride);
-    lodei_bitmap_put(chunk->detail->free_slots, place.slot, 1, 1);
-    if (granule_bits(pool, chunk, granule) == granule_full(pool, granule)) {
+    *word |= UINT64_C(1) << place.slot % 64;
+    if ((was | UINT64_C(1) << (place.slot - (granule.index << pool->cut.granule_log2))) ==
+        all_bits(pool, granule)) {
         if (was != 0)
-            open_remove(pool, zone, chunk, granule);
-        lodei_morton_owners(pool, chunk)[granule] = LODEI_MORTON_NOBODY;
-        chunk->free_granules |= UINT64_C(1) << granule;
+            open_remove(pool, zone, granule);
+        *owner_of(pool, granule) = LODEI_MORTON_NOBODY;
+        chunk->free_granules |= UINT64_C(1) << granule.index;
         zone->free_granules++;
         zone->first_free = (uint16_t)lodei_min(zone->first_free, chunk->index);
     } else if (was == 0) {
-        if (zone->leaves[lodei_morton_owners(pool, chunk)[granule]] == NULL)
-            adopt(pool, chunk, granule);
-        open_push(pool, zone, chunk, granule);
+        if (zone->leaves[*owner_of(pool, granule)] == NULL)
+            adopt(pool, granule);
+        open_push(pool, zone, granule);
     }
     zone->blocks--;
     chunk->blocks--;
     zone->empty = (uint16_t)(zone->empty + (chunk->blocks == 0));
-    uint32_t enough = pool->cut.chunk_granules + lodei_max(1, pool->cut.chunk_granules / 4);
-    if (zone->empty != 0 && zone->free_granules >= enough)
+    if (zone->empty != 0 && zone->free_granules >= pool->cut.enough_granules)
         (void)lodei_morton_chunks_trim(pool, stripe, zone);
 }
 
 void lodei_morton_abandon(struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
                           unsigned leaf)
 {
-    unsigned number = zone->open_first[leaf], next;
+    unsigned number = zone->open_first[leaf];
     zone->open_first[leaf] = LODEI_MORTON_NONE;
     zone->open &= ~(UINT64_C(1) << leaf);
-    for (; number != LODEI_MORTON_NONE; number = next) {
-        struct lodei_morton_chunk *chunk = zone->chunks[number / pool->cut.chunk_granules];
-        unsigned granule = number % pool->cut.chunk_granules;
-        next = *open_link(pool, zone, number);
-        adopt(pool, chunk, granule);
-        open_push(pool, zone, chunk, granule);
+    while (number != LODEI_MORTON_NONE) {
+        struct granule granule = granule_at(pool, zone, number);
+        number = *next_of(pool, granule);
+        adopt(pool, granule);
+        open_push(pool, zone, granule);
     }
 }
 
@@ -173,39 +198,39 @@ static unsigned nearest_leaf(uint64_t open, unsigned leaf)
     return (unsigned)__builtin_ctzll(open);
 }
 
-static void place_in(const struct lode_morton_pool *pool, struct lodei_morton_chunk *chunk,
-                     unsigned granule, struct lodei_morton_place *ret_place)
+static struct lodei_morton_place first_of(const struct lode_morton_pool *pool,
+                                          struct granule granule)
 {
-    ret_place->chunk = chunk;
-    ret_place->slot = granule * pool->cut.granule_slots +
-                      (unsigned)__builtin_ctzll(granule_bits(pool, chunk, granule));
+    unsigned slot = granule.index << pool->cut.granule_log2;
+    return (struct lodei_morton_place){granule.chunk,
+                                       slot + (unsigned)__builtin_ctzll(free_bits(pool, granule))};
 }
 
-static void place_open(const struct lode_morton_pool *pool, const struct lodei_morton_zone *zone,
-                       unsigned leaf, struct lodei_morton_place *ret_place)
+/* In the open granules of a leaf that has one. */
+static struct lodei_morton_place open_of(const struct lode_morton_pool *pool,
+                                         const struct lodei_morton_zone *zone, unsigned leaf)
 {
-    unsigned number = zone->open_first[leaf];
-    place_in(pool, zone->chunks[number / pool->cut.chunk_granules],
-             number % pool->cut.chunk_granules, ret_place);
+    return first_of(pool, granule_at(pool, zone, zone->open_first[leaf]));
 }
 
 /* A free granule, where the zone has one: behind the one the leaf took last, else in its chunk,
  * else the first of the zone. */
-static void place_free(const struct lode_morton_pool *pool, struct lodei_morton_zone *zone,
-                       unsigned leaf, struct lodei_morton_place *ret_place)
+static struct lodei_morton_place free_of(const struct lode_morton_pool *pool,
+                                         struct lodei_morton_zone *zone, unsigned leaf)
 {
-    unsigned last = zone->taken_last[leaf], index = last / pool->cut.chunk_granules;
-    struct lodei_morton_chunk *chunk =
-        last != LODEI_MORTON_NONE && index < zone->chunk_count ? zone->chunks[index] : NULL;
-    if (chunk != NULL && chunk->free_granules != 0) {
-        uint64_t behind = chunk->free_granules & UINT64_MAX << last % pool->cut.chunk_granules;
-        place_in(pool, chunk,
-                 (unsigned)__builtin_ctzll(behind != 0 ? behind : chunk->free_granules), ret_place);
-        return;
+    unsigned number = zone->taken_last[leaf];
+    struct granule last = {0};
+    if (number != LODEI_MORTON_NONE && number < zone->chunk_count * pool->cut.chunk_granules)
+        last = granule_at(pool, zone, number);
+    if (last.chunk != NULL && last.chunk->free_granules != 0) {
+        uint64_t all = last.chunk->free_granules, behind = all & UINT64_MAX << last.index;
+        last.index = (unsigned)__builtin_ctzll(behind != 0 ? behind : all);
+        return first_of(pool, last);
     }
+    struct lodei_morton_chunk *chunk;
     while ((chunk = zone->chunks[zone->first_free]) == NULL || chunk->free_granules == 0)
         zone->first_free++;
-    place_in(pool, chunk, (unsigned)__builtin_ctzll(chunk->free_granules), ret_place);
+    return first_of(pool, (struct granule){chunk, (unsigned)__builtin_ctzll(chunk->free_granules)});
 }
 
 int lodei_morton_choose(struct lode_morton_pool *pool, struct lodei_morton_stripe *stripe,
@@ -215,14 +240,14 @@ int lodei_morton_choose(struct lode_morton_pool *pool, struct lodei_morton_strip
     struct lodei_morton_chunk *chunk;
     int status = 0;
     if (zone->open >> leaf & 1) {
-        place_open(pool, zone, leaf, ret_place);
+        *ret_place = open_of(pool, zone, leaf);
     } else if (zone->open != 0 && count < SHARE_BELOW) {
-        place_open(pool, zone, nearest_leaf(zone->open, leaf), ret_place);
+        *ret_place = open_of(pool, zone, nearest_leaf(zone->open, leaf));
     } else if (zone->free_granules != 0 ||
                (status = lodei_morton_chunk_new(pool, stripe, zone, &chunk)) == 0) {
-        place_free(pool, zone, leaf, ret_place);
+        *ret_place = free_of(pool, zone, leaf);
     } else if (zone->open != 0) {
-        place_open(pool, zone, nearest_leaf(zone->open, leaf), ret_place);
+        *ret_place = open_of(pool, zone, nearest_leaf(zone->open, leaf));
         status = 0;
     }
     return status;

@@ -187,14 +187,21 @@ static int leaf_resize(struct lode_morton_pool *pool, struct lodei_morton_stripe
     return 0;
 }
 
-/* Room for one more, an eighth in reserve. */
+/* Room for one more, and a little in reserve. */
 static int leaf_reserve(struct lode_morton_pool *pool, struct lodei_morton_stripe *stripe,
                         struct lodei_morton_leaf *leaf)
 {
     if (leaf->count < leaf->capacity)
         return 0;
-    return leaf_resize(pool, stripe, leaf, leaf->count + leaf->count / 8 + 8);
+    return leaf_resize(pool, stripe, leaf, leaf->count + leaf->count / 16 + 8);
 }
+
+/* Which words are behind each: eight additions at once. */
+static const uint16_t behind[WORDS][WORDS] = {
+    {0, 1, 1, 1, 1, 1, 1, 1}, {0, 0, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 1, 1, 1, 1, 1},
+    {0, 0, 0, 0, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 1, 1},
+    {0, 0, 0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 0, 0, 0},
+};
 
 static void leaf_insert(struct lodei_morton_leaf *leaf, unsigned cell, unsigned slot)
 {
@@ -205,7 +212,7 @@ static void leaf_insert(struct lodei_morton_leaf *leaf, unsigned cell, unsigned 
     leaf->held[cell / 64] |= UINT64_C(1) << cell % 64;
     leaf->count++;
     for (unsigned w = 0; w < WORDS; w++)
-        leaf->before[w] = (uint16_t)(leaf->before[w] + (w > cell / 64));
+        leaf->before[w] = (uint16_t)(leaf->before[w] + behind[cell / 64][w]);
 }
 
 static void leaf_remove(struct lodei_morton_leaf *leaf, unsigned cell)
@@ -216,14 +223,14 @@ static void leaf_remove(struct lodei_morton_leaf *leaf, unsigned cell)
             (leaf->count - rank) * sizeof(leaf->slots[0]));
     leaf->held[cell / 64] &= ~(UINT64_C(1) << cell % 64);
     for (unsigned w = 0; w < WORDS; w++)
-        leaf->before[w] = (uint16_t)(leaf->before[w] - (w > cell / 64));
+        leaf->before[w] = (uint16_t)(leaf->before[w] - behind[cell / 64][w]);
 }
 
 LODE_INLINE struct lodei_morton_place place_of(const struct lode_morton_pool *pool,
                                                const struct lodei_morton_zone *zone, unsigned slot)
 {
-    return (struct lodei_morton_place){zone->chunks[slot / pool->cut.chunk_slots],
-                                       slot % pool->cut.chunk_slots};
+    unsigned index = lodei_morton_divide(slot, pool->cut.by_chunk_slots);
+    return (struct lodei_morton_place){zone->chunks[index], slot - index * pool->cut.chunk_slots};
 }
 
 struct lodei_morton_place lodei_morton_lookup(const struct lode_morton_pool *pool,
@@ -331,7 +338,7 @@ void lodei_morton_release(struct lode_morton_pool *pool, struct lodei_morton_str
         lodei_morton_abandon(pool, zone, number);
     } else if (leaf != NULL && leaf->capacity > 64 && leaf->count < leaf->capacity / 2) {
         /* Not having memory for less memory does no harm. */
-        (void)leaf_resize(pool, stripe, leaf, leaf->count + leaf->count / 8 + 8);
+        (void)leaf_resize(pool, stripe, leaf, leaf->count + leaf->count / 16 + 8);
     }
     if (zone->blocks == 0)
         zone_end(pool, stripe, zone);
