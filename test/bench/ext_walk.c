@@ -21,7 +21,7 @@
  *     lode-morton-walk [--side N] [--world FILE --empty ID,ID,...] [--rounds N] [--huge]
  *                      [--placement NAME] [--order NAME]
  *
- * FILE: uint16_t nodes[256 z][128 y][256 x], of which the IDs are not solid; two voxels a node, and
+ * FILE: uint16_t nodes[256 z][128 y][256 x], of which the IDs are not solid; four voxels a node, and
  * the bricks are those within four voxels of a face between solid and not. Else: a synthetic
  * terrain of N x N columns of bricks. --placement and --order leave the others out (for
  * cachegrind). Prints CSV: world, bricks, order, placement, median ns a brick, minimum. walk.py
@@ -43,8 +43,8 @@
 #define MAP_X      256
 #define MAP_Y      128
 #define MAP_Z      256
-#define NODES_EDGE 4 /* nodes along a brick */
-#define NODES_BAND 2 /* nodes that the band reaches beyond it */
+#define NODES_EDGE 2 /* nodes along a brick */
+#define NODES_BAND 1 /* nodes that the band reaches beyond it */
 
 enum placement { INSERTION, MORTON, BULK, PLACEMENTS };
 enum order { STORED, IN_MORTON, ROW, STREAM, ORDERS };
