@@ -240,19 +240,6 @@ static void store_put(struct mine_store *store, const int32_t at[3], const struc
     set_node(store, at, &place, distances, contents);
 }
 
-static void store_retier(struct mine_store *store, const int32_t at[3],
-                         const struct mine_cell *cell, uint8_t tier)
-{
-    struct place place = place_at(store, at);
-    int status;
-
-    LODEI_MINE_MEMORY(store->view->meter,
-                      status = lode_sdf_retier(store->field, cell->ref, (enum lode_tier)tier));
-    check(status, "lode_sdf_retier");
-    place.tier = tier;
-    note(store, at, &place);
-}
-
 static uintptr_t store_address(const struct mine_store *store, const struct mine_cell *cell)
 {
     (void)store;
