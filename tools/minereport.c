@@ -232,8 +232,8 @@ int lodei_mine_samples(const struct lodei_mine_run *run, const char *path)
 
 /* --- JSON --- */
 
-static void json_spread(struct lodei_json *in, const char *key,
-                        const struct lodei_mine_spread *spread)
+void lodei_mine_spread_json(struct lodei_json *in, const char *key,
+                            const struct lodei_mine_spread *spread)
 {
     struct lodei_json *object = lodei_json_object(in, key);
 
@@ -326,15 +326,15 @@ static void json_times(struct lodei_json *root, const struct lodei_mine_run *run
     struct lodei_json *tools, *shift, *seconds, *memory;
 
     lodei_json_real(root, "edits_per_s", figures->edits_per_s);
-    json_spread(root, "edit_us", &figures->edit);
+    lodei_mine_spread_json(root, "edit_us", &figures->edit);
     tools = lodei_json_object(root, "tool_us");
     for (int tool = 0; tool < LODEI_MINE_TOOLS; tool++)
-        json_spread(tools, tool_names[tool], &figures->tools[tool]);
+        lodei_mine_spread_json(tools, tool_names[tool], &figures->tools[tool]);
     lodei_json_count(root, "shifts", figures->shifts);
     lodei_json_count(root, "shifted_bricks", figures->shifted_bricks);
     shift = lodei_json_object(root, "shift_us");
     for (int part = 0; part < PARTS; part++)
-        json_spread(shift, part_names[part], &figures->shift[part]);
+        lodei_mine_spread_json(shift, part_names[part], &figures->shift[part]);
     seconds = lodei_json_object(root, "seconds");
     lodei_json_real(seconds, "load", run->load_s);
     lodei_json_real(seconds, "dig", run->result->dig_s);
@@ -368,8 +368,8 @@ void lodei_mine_json(const struct lodei_mine_run *run, FILE *out)
 
 /* --- Text --- */
 
-static void spread_row(struct lodei_table *table, const char *name, size_t count,
-                       const struct lodei_mine_spread *spread)
+void lodei_mine_spread_row(struct lodei_table *table, const char *name, size_t count,
+                           const struct lodei_mine_spread *spread)
 {
     lodei_table_cell(table, "%s", name);
     lodei_table_cell(table, "%zu", count);
@@ -388,11 +388,11 @@ static void print_spreads(const struct lodei_mine_run *run, const struct figures
 
     for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++)
         lodei_table_cell(table, "%s", headings[i]);
-    spread_row(table, "edit", run->edits, &figures->edit);
+    lodei_mine_spread_row(table, "edit", run->edits, &figures->edit);
     for (int part = 0; part < PARTS; part++) {
         static const char *const rows[PARTS] = {"shift: leave", "shift: enter", "shift: whole"};
 
-        spread_row(table, rows[part], figures->shifts, &figures->shift[part]);
+        lodei_mine_spread_row(table, rows[part], figures->shifts, &figures->shift[part]);
     }
     lodei_table_print(table, terminal, 0);
     lodei_table_destroy(table);

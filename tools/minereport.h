@@ -26,6 +26,14 @@ struct lodei_mine_spread {
 
 /* The spread of `count` samples in ticks, which are sorted. */
 struct lodei_mine_spread lodei_mine_spread(uint32_t *ticks, size_t count);
+/* As an object under `key`; and as a row of a table whose columns are name, count, p50, p99, p99.9,
+ * max, mean. */
+struct lodei_json;
+void lodei_mine_spread_json(struct lodei_json *in, const char *key,
+                            const struct lodei_mine_spread *spread);
+struct lodei_table;
+void lodei_mine_spread_row(struct lodei_table *table, const char *name, size_t count,
+                           const struct lodei_mine_spread *spread);
 
 /*
  * Write every sample, for scripts: uint32_t in the byte order of this machine, nanoseconds. First
