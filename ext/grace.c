@@ -14,8 +14,20 @@
  * In the one order of the seq_cst operations either the writer sees the section, or the reader sees
  * the new word. A reader may publish an epoch that is old already: that only holds blocks longer.
  *
- * Records belong to threads, are reused and never freed; `lock` guards their list and the blocks
- * that wait. The waiting list is a queue in rising epoch. It must never call into the program.
+ * While no section is open a block is freed at once. Else it waits in the record of the thread that
+ * gave it up, so that writers do not meet each other, until that thread ends a section or gives up
+ * another block when none is in the way, or SETTLE wait. A record that is full, and that of a
+ * thread that ends, leave the rest to the common queue, where any thread that ends a section looks.
+ *
+ *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
+ *
+ * Blocks are freed under the lock of where they waited: when lodei_grace_wait() has had each lock
+ * once, none is on its way to a heap that is about to be destroyed.
+ *
+ * Locks, in this order: `records_lock` for the list of records, record->busy (the thread's own but
+ * for lodei_grace_settle()), `lock` for the queue. All are held around fork(), so that what waits
+ * is whole in the child, whoever was at it. Records are reused and never freed. It must never call
+ * into the program.
  */
 #include "ext/grace.h"
 
@@ -24,68 +36,85 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/attr.h"
 #include "base/print.h"
 #include "ext/slots.h"
+#include "ext/threadkey.h"
 #include "lode/handle.h"
 
-struct record {
-    _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
-    uint32_t depth;         /* the thread's own */
-    uint32_t taken;         /* guarded by lock */
-    uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
-    struct record *next;    /* written once */
-} __attribute__((aligned(64)));
+#define SETTLE 16
+#define HELD   64
 
 struct waiting {
     void *block;
     uint64_t epoch;
 };
 
+struct record {
+    _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
+    uint32_t depth;         /* the thread's own */
+    uint32_t taken;         /* guarded by records_lock */
+    uint32_t in_the_way;    /* the thread's own: so many ends of sections it need not look */
+    uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
+    struct record *next;    /* written once */
+    _Atomic uint32_t busy;  /* a lock, hardly ever waited for; guards what follows */
+    _Atomic uint32_t held_count;
+    struct waiting held[HELD]; /* in rising epoch */
+} __attribute__((aligned(64)));
+
+static pthread_mutex_t records_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct record *_Atomic records; /* grows at its head; read without lock */
+static struct record *_Atomic records; /* grows at its head, under records_lock; read without */
 static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
 static pthread_key_t thread_key;
-static int has_key;
-static uint64_t record_count; /* guarded by lock */
+static _Atomic int key_state; /* 0: no key, 1: somebody makes it, 2: it is there */
+static uint64_t record_count; /* guarded by records_lock */
 
 #define SECTION_SHIFT 44
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
 
-static void thread_ended(void *record)
+static void record_lock(struct record *r)
 {
-    struct record *r = record;
-    r->depth = 0;
-    atomic_store_explicit(&r->since, 0, memory_order_release); /* as in lode_read_end() */
-    self = NULL;
-    pthread_mutex_lock(&lock);
-    r->taken = 0;
-    pthread_mutex_unlock(&lock);
-    if (atomic_load_explicit(&queue_count, memory_order_relaxed) != 0)
-        lodei_grace_settle();
+    /* acquire: pairs with the release in record_unlock() */
+    while (atomic_exchange_explicit(&r->busy, 1, memory_order_acquire) != 0)
+        sched_yield();
 }
+
+static void record_unlock(struct record *r)
+{
+    atomic_store_explicit(&r->busy, 0, memory_order_release);
+}
+
+/* ---- fork ---- */
 
 static void fork_prepare(void)
 {
     lodei_slots_fork_lock();
+    pthread_mutex_lock(&records_lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_lock(r);
     pthread_mutex_lock(&lock);
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_unlock(r);
+    pthread_mutex_unlock(&records_lock);
     lodei_slots_fork_unlock();
 }
 
 static void fork_child(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
-        if (r != self) {
+        if (r != self) { /* what waits in it is the next owner's */
             atomic_store(&r->since, 0);
             r->depth = 0;
             r->taken = 0;
@@ -94,9 +123,30 @@ static void fork_child(void)
     fork_parent();
 }
 
-__attribute__((constructor)) static void start(void)
+static void thread_ended(void *record);
+
+/*
+ * The key by which ended threads are noticed: made by the constructor, or, where there were no
+ * threads then (threadkey.h), by a thread that registers later. No lock is held: the loader's is
+ * taken. A thread that comes while another makes it goes without.
+ */
+static int key_ready(void)
 {
-    has_key = pthread_key_create(&thread_key, thread_ended) == 0;
+    int none = 0;
+    if (atomic_load(&key_state) == 2)
+        return 1;
+    if (!atomic_compare_exchange_strong(&key_state, &none, 1))
+        return none == 2;
+    int made = lodei_threadkey_create(&thread_key, thread_ended) == 0;
+    atomic_store(&key_state, made ? 2 : 0);
+    return made;
+}
+
+/* Ahead of the registry's, whatever the link order: fork handlers that lock run last first, and an
+ * object's lock (registry.h) is taken before those here and in slots.c. */
+__attribute__((constructor(102))) static void start(void)
+{
+    (void)key_ready();
     /* Fails only without memory at load time; then a fork at an unlucky moment is what is left. */
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
@@ -104,12 +154,14 @@ __attribute__((constructor)) static void start(void)
 static struct record *record_take(void)
 {
     struct record *r;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&records_lock);
     for (r = atomic_load_explicit(&records, memory_order_relaxed); r != NULL; r = r->next)
         if (!r->taken)
             break;
     if (r == NULL) {
+        int saved = errno;
         r = lode_heap_aligned_alloc(lode_heap_default(), 64, sizeof(*r));
+        errno = saved;
         if (r != NULL) {
             *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed),
                                  .section = ++record_count << SECTION_SHIFT};
@@ -118,19 +170,20 @@ static struct record *record_take(void)
     }
     if (r != NULL)
         r->taken = 1;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&records_lock);
     return r;
 }
 
 static LODE_NOINLINE int register_thread(void)
 {
-    struct record *r = has_key ? record_take() : NULL;
+    int with_key = key_ready();
+    struct record *r = record_take();
     if (r == NULL)
         return -ENOMEM;
-    if (pthread_setspecific(thread_key, r) != 0) {
-        pthread_mutex_lock(&lock);
+    if (with_key && lodei_threadkey_set(thread_key, r) != 0) {
+        pthread_mutex_lock(&records_lock);
         r->taken = 0;
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&records_lock);
         return -ENOMEM;
     }
     self = r;
@@ -140,8 +193,7 @@ static LODE_NOINLINE int register_thread(void)
 int lode_read_begin(void)
 {
     if (lode_unlikely(self == NULL)) {
-        int saved = errno, status = register_thread();
-        errno = saved;
+        int status = register_thread();
         if (status != 0)
             return status;
     }
@@ -151,16 +203,6 @@ int lode_read_begin(void)
         atomic_exchange(&self->since, atomic_load(&epoch));
     }
     return 0;
-}
-
-void lode_read_end(void)
-{
-    if (lode_unlikely(self == NULL || self->depth == 0) || --self->depth != 0)
-        return;
-    /* release: pairs with the acquire in oldest_section(): what was read was read before */
-    atomic_store_explicit(&self->since, 0, memory_order_release);
-    if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
-        lodei_grace_settle();
 }
 
 /* The epoch at which the oldest open section began; UINT64_MAX when none is open. */
@@ -175,18 +217,38 @@ static uint64_t oldest_section(void)
     return oldest;
 }
 
-/* Under lock. 0 or -ENOMEM. */
+/* ---- blocks in a record ---- */
+
+/* Free what can go of what waits in a record; it is locked. */
+static void record_settle(struct record *r)
+{
+    uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), gone = 0;
+    /* Sections that begin from here on are later than all that waits here. */
+    atomic_fetch_add(&epoch, 1);
+    uint64_t oldest = oldest_section();
+    while (gone < count && r->held[gone].epoch < oldest)
+        lode_free(r->held[gone++].block);
+    if (gone == 0)
+        return;
+    memmove(r->held, r->held + gone, (count - gone) * sizeof(r->held[0]));
+    atomic_store_explicit(&r->held_count, count - gone, memory_order_relaxed);
+}
+
+/* ---- the common queue; under lock ---- */
+
+/* 0 or -ENOMEM. */
 static int queue_grow(void)
 {
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
     size_t capacity = queue_capacity != 0 ? queue_capacity * 2 : 64;
+    int saved = errno;
     struct waiting *grown = lode_heap_alloc(lode_heap_default(), capacity * sizeof(*grown));
+    errno = saved;
     if (grown == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         grown[i] = queue[(queue_first + i) & (queue_capacity - 1)];
-    if (queue != NULL)
-        lode_free(queue);
+    lode_free(queue);
     queue = grown;
     queue_capacity = capacity;
     queue_first = 0;
@@ -195,52 +257,164 @@ static int queue_grow(void)
 
 static int queue_push(void *block)
 {
-    int status = 0;
-    pthread_mutex_lock(&lock);
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
-    if (count == queue_capacity)
-        status = queue_grow();
+    int status = count == queue_capacity ? queue_grow() : 0;
     if (status == 0) {
-        /* Sections that begin from here on publish a later epoch than this block's. */
-        uint64_t now = atomic_fetch_add(&epoch, 1);
+        uint64_t now = atomic_fetch_add(&epoch, 1); /* in rising epoch, also behind older blocks */
         queue[(queue_first + count) & (queue_capacity - 1)] = (struct waiting){block, now};
         atomic_store_explicit(&queue_count, count + 1, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&lock);
     return status;
+}
+
+static void queue_settle(void)
+{
+    uint64_t oldest = oldest_section();
+    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
+    while (count != 0 && queue[queue_first].epoch < oldest) {
+        lode_free(queue[queue_first].block);
+        queue_first = (queue_first + 1) & (queue_capacity - 1);
+        count--;
+    }
+    atomic_store_explicit(&queue_count, count, memory_order_relaxed);
+}
+
+/* Move what waits in a record to the queue; both are locked. 0 or -ENOMEM, and the rest stays. */
+static int record_spill(struct record *r)
+{
+    uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), moved = 0;
+    while (moved < count && queue_push(r->held[moved].block) == 0)
+        moved++;
+    memmove(r->held, r->held + moved, (count - moved) * sizeof(r->held[0]));
+    atomic_store_explicit(&r->held_count, count - moved, memory_order_relaxed);
+    return moved == count ? 0 : -ENOMEM;
+}
+
+/* ---- what threads do ---- */
+
+/* This thread may be the one that others' blocks waited for. Somebody else at it is as good. */
+static void queue_try(void)
+{
+    static _Atomic int trying;
+    if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
+        return;
+    pthread_mutex_lock(&lock);
+    queue_settle();
+    pthread_mutex_unlock(&lock);
+    atomic_store_explicit(&trying, 0, memory_order_relaxed);
+}
+
+static void thread_ended(void *record)
+{
+    struct record *r = record;
+    r->depth = 0;
+    atomic_store_explicit(&r->since, 0, memory_order_release); /* as in lode_read_end() */
+    self = NULL;
+    record_lock(r);
+    record_settle(r);
+    pthread_mutex_lock(&lock);
+    (void)record_spill(r); /* what stays is the next owner's */
+    queue_settle();
+    pthread_mutex_unlock(&lock);
+    record_unlock(r);
+    pthread_mutex_lock(&records_lock);
+    r->taken = 0;
+    pthread_mutex_unlock(&records_lock);
+}
+
+/* A section of this thread has ended, and blocks wait here. While others' sections are in the way
+ * it looks at every SETTLE-th end only: their records are cache lines that are being written. */
+static void try_settle(struct record *r)
+{
+    if (r->in_the_way != 0 && atomic_load_explicit(&r->held_count, memory_order_relaxed) < SETTLE) {
+        r->in_the_way--;
+        return;
+    }
+    record_lock(r);
+    record_settle(r);
+    record_unlock(r);
+    int left = atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0;
+    r->in_the_way = left ? SETTLE : 0;
+}
+
+void lode_read_end(void)
+{
+    struct record *r = self;
+    if (lode_unlikely(r == NULL || r->depth == 0) || --r->depth != 0)
+        return;
+    /* release: pairs with the seq_cst load in oldest_section(): what was read was read before */
+    atomic_store_explicit(&r->since, 0, memory_order_release);
+    if (lode_unlikely(atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0))
+        try_settle(r);
+    if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
+        queue_try();
+}
+
+/* 0, or -ENOMEM: nowhere to note the block. */
+static int hold(struct record *r, void *block)
+{
+    int status = 0;
+    record_lock(r);
+    uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
+    if (count >= SETTLE && count % SETTLE == 0) {
+        record_settle(r);
+        count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
+    }
+    if (count == HELD) {
+        pthread_mutex_lock(&lock);
+        status = record_spill(r);
+        pthread_mutex_unlock(&lock);
+        count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
+    }
+    if (count < HELD) {
+        /* seq_cst: after the swap that made the block unreachable; a section that began by a later
+         * epoch than this began after it */
+        r->held[count] = (struct waiting){block, atomic_load(&epoch)};
+        atomic_store_explicit(&r->held_count, count + 1, memory_order_relaxed);
+        status = 0;
+    }
+    record_unlock(r);
+    return status;
+}
+
+static void free_now(void *block)
+{
+    lode_free(block);
+    struct record *r = self;
+    if (lode_unlikely(r != NULL &&
+                      atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0)) {
+        record_lock(r);
+        record_settle(r);
+        record_unlock(r);
+    }
+    if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
+        queue_try();
 }
 
 void lodei_grace_free(void *block)
 {
     if (lode_likely(oldest_section() == UINT64_MAX)) {
-        lode_free(block);
+        free_now(block);
         return;
     }
-    if (queue_push(block) != 0) {
-        if (self != NULL && self->depth != 0)
-            return; /* nowhere to note it and no way to wait: the block is lost */
-        lodei_grace_wait();
-        lode_free(block);
-    }
+    if ((self != NULL || register_thread() == 0) && hold(self, block) == 0)
+        return;
+    if (lodei_grace_inside())
+        return; /* out of memory, and no way to wait: the block is lost */
+    lodei_grace_wait();
+    lode_free(block);
 }
 
 void lodei_grace_settle(void)
 {
-    struct waiting ready[32];
-    size_t count;
-    do {
-        pthread_mutex_lock(&lock);
-        uint64_t oldest = oldest_section();
-        size_t waits = atomic_load_explicit(&queue_count, memory_order_relaxed);
-        for (count = 0; count < 32 && count < waits && queue[queue_first].epoch < oldest; count++) {
-            ready[count] = queue[queue_first];
-            queue_first = (queue_first + 1) & (queue_capacity - 1);
-        }
-        atomic_store_explicit(&queue_count, waits - count, memory_order_relaxed);
-        pthread_mutex_unlock(&lock);
-        for (size_t i = 0; i < count; i++)
-            lode_free(ready[i].block);
-    } while (count == 32);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
+        record_lock(r);
+        record_settle(r);
+        record_unlock(r);
+    }
+    pthread_mutex_lock(&lock);
+    queue_settle();
+    pthread_mutex_unlock(&lock);
 }
 
 int lodei_grace_inside(void)
@@ -266,7 +440,10 @@ void lodei_grace_wait(void)
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)
 {
     *ret_readers = 0;
+    lodei_grace_settle();
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
         *ret_readers += atomic_load_explicit(&r->since, memory_order_relaxed) != 0;
     *ret_waiting = atomic_load_explicit(&queue_count, memory_order_relaxed);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        *ret_waiting += atomic_load_explicit(&r->held_count, memory_order_relaxed);
 }

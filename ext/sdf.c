@@ -35,14 +35,14 @@ static int opts_check(struct lode_sdf_opts *o)
         o->channel_count = 1;
     if (o->band == 0)
         o->band = 4;
-    if (o->tier_distance[0] == 0 && o->tier_distance[1] == 0) {
+    if (o->tier_distance[0] == 0)
         o->tier_distance[0] = 1;
-        o->tier_distance[1] = 2;
-    }
+    if (o->tier_distance[1] == 0)
+        o->tier_distance[1] = 2 * o->tier_distance[0];
     if (o->cache_bricks == 0)
         o->cache_bricks = CACHE_BRICKS;
     if (!lodei_sdf_dim_valid(o->brick_dim) || o->channel_count > LODE_CHANNELS_MAX ||
-        !lodei_sdf_band_valid(o->band) || !(o->tier_distance[0] >= 0) ||
+        !lodei_sdf_band_valid(o->band) || !(o->tier_distance[0] > 0) ||
         !(o->tier_distance[1] >= o->tier_distance[0]) || o->reserved != 0 || o->reserved2 != 0)
         return -EINVAL;
     for (unsigned c = 0; c < LODE_CHANNELS_MAX; c++)
@@ -123,7 +123,7 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
     sdf->channel_count = o.channel_count;
     sdf->max_bricks = o.max_bricks;
     memcpy(sdf->tier_distance, o.tier_distance, sizeof(sdf->tier_distance));
-    sdf->bands[0] = o.band;
+    atomic_store_explicit(&sdf->bands[0], o.band, memory_order_relaxed);
     sdf->band_count = 1;
     for (unsigned axis = 0; axis < 3; axis++)
         atomic_store(&sdf->limits[axis],
@@ -180,32 +180,6 @@ enum lode_tier lode_sdf_tier_at(const struct lode_sdf *sdf, float distance)
                                         : LODE_TIER_HIGH;
 }
 
-int lode_sdf_band_set(struct lode_sdf *sdf, uint16_t material, float width)
-{
-    unsigned class = 0;
-    if (!lodei_sdf_band_valid(width))
-        return -EINVAL;
-    while (class < sdf->band_count && sdf->bands[class] != width)
-        class ++;
-    if (class == LODE_BANDS_MAX)
-        return -ENOSPC;
-    if (sdf->band_of == NULL)
-        sdf->band_of = lode_heap_calloc(lode_heap_default(), 1, 65536);
-    if (sdf->band_of == NULL)
-        return -ENOMEM;
-    if (class == sdf->band_count) {
-        sdf->bands[class] = width;
-        sdf->band_count++;
-    }
-    sdf->band_of[material] = (uint8_t) class;
-    return 0;
-}
-
-float lode_sdf_band(const struct lode_sdf *sdf, uint16_t material)
-{
-    return sdf->bands[sdf->band_of != NULL ? sdf->band_of[material] : 0];
-}
-
 struct lode_heap *lode_sdf_heap(const struct lode_sdf *sdf, unsigned tier)
 {
     return tier < LODEI_HEAPS ? sdf->heaps[tier] : NULL;
@@ -215,10 +189,10 @@ struct lode_heap *lode_sdf_heap(const struct lode_sdf *sdf, unsigned tier)
 
 struct lodei_channel *lodei_sdf_channel_of(const struct lode_sdf *sdf, lode_handle brick)
 {
-    const char *owner = lodei_handle_owner(brick);
-    size_t offset = (size_t)(owner - (const char *)sdf->channels);
-    return owner != NULL && offset < sdf->channel_count * sizeof(sdf->channels[0])
-               ? (struct lodei_channel *)(void *)(uintptr_t)owner
+    void *owner = lodei_handle_owner(brick);
+    uintptr_t offset = (uintptr_t)owner - (uintptr_t)sdf->channels; /* without owner: beyond */
+    return offset < sdf->channel_count * sizeof(sdf->channels[0]) && brick != LODE_HANDLE_NULL
+               ? owner
                : NULL;
 }
 
@@ -232,8 +206,7 @@ static int in_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
 {
     const int32_t p[3] = {at.x, at.y, at.z};
     for (unsigned axis = 0; axis < 3; axis++) {
-        /* relaxed: bricks made while the window moves may stay, see lode_sdf_window_move() */
-        uint64_t limit = atomic_load_explicit(&sdf->limits[axis], memory_order_relaxed);
+        uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm() */
         if (p[axis] < (int32_t)(limit >> 32) || p[axis] > (int32_t)(uint32_t)limit)
             return 0;
     }
@@ -306,6 +279,20 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
     return status;
 }
 
+/*
+ * Who makes a brick writes its slot's word and then looks at the limits; who moves the window
+ * writes the limits and then looks at the words. In the one order of these seq_cst operations at
+ * least one of the two sees the other. A group made meanwhile is made under the grid's lock, which
+ * the sweep takes before it looks for groups: it either finds the group, or its limits are seen.
+ */
+int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
+{
+    if (lode_likely(in_window(sdf, at)))
+        return 0;
+    (void)lodei_sdf_release(sdf, brick); /* or the sweep did */
+    return -ERANGE;
+}
+
 int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                          enum lode_tier tier, lode_handle *ret_brick)
 {
@@ -319,9 +306,15 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     void *block = lodei_sdf_block(sdf, c, in);
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
-    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), ret_brick);
-    if (lode_unlikely(status != 0))
+    lode_handle brick;
+    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), &brick);
+    if (lode_unlikely(status != 0)) {
         lode_free(block);
+        return status;
+    }
+    status = lodei_sdf_confirm(sdf, at, brick);
+    if (lode_likely(status == 0))
+        *ret_brick = brick;
     return status;
 }
 
@@ -391,8 +384,10 @@ int lode_sdf_brick_info(const struct lode_sdf *sdf, lode_handle brick,
         return -EINVAL;
     int32_t at[3];
     lodei_grid_coordinate(brick, at);
-    uint64_t word = lodei_handle_word(brick); /* live after the coordinate was read: it is its */
-    if (word == 0)
+    uint64_t word = lodei_handle_word(brick);
+    float band = lodei_band(sdf, lodei_kind_band(lodei_word_kind(word)));
+    /* live after the coordinate and the band were read: they are its */
+    if (word == 0 || lodei_handle_word(brick) == 0)
         return -ESTALE;
     unsigned kind = lodei_word_kind(word), index = (unsigned)(channel - sdf->channels);
     unsigned tier = lodei_kind_tier(kind) < LODE_TIER_COUNT ? lodei_kind_tier(kind) : 0;
@@ -401,7 +396,7 @@ int lode_sdf_brick_info(const struct lode_sdf *sdf, lode_handle brick,
     ret_info->channel = (uint16_t)index;
     ret_info->tier = (uint8_t)tier;
     ret_info->priority = (uint8_t)lodei_kind_priority(kind);
-    ret_info->band = sdf->bands[lodei_kind_band(kind)];
+    ret_info->band = band;
     ret_info->bytes = (uint32_t)lode_sdf_brick_bytes(sdf, index, (enum lode_tier)tier);
     return 0;
 }

@@ -17,27 +17,9 @@
 
 /* ---- replacing a version ---- */
 
-/* Swap a written block in, whatever is there; it is freed on failure. */
-static int replace(struct lode_sdf *sdf, lode_handle brick, uint64_t expected, void *block,
-                   unsigned kind)
-{
-    void *old = NULL;
-    int status = lode_read_begin();
-    if (status == 0) {
-        status = lodei_slot_swap(brick, expected, block, kind, &old);
-        lode_read_end();
-    }
-    if (status != 0) {
-        lode_free(block);
-        return status;
-    }
-    lodei_sdf_cache_drop(sdf, brick);
-    if (old != NULL)
-        lodei_grace_free(old);
-    return 0;
-}
-
-static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values)
+/* One try; the section is open. *ret_old is to be freed after it. -EAGAIN: the brick has changed.
+ */
+static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values, void **ret_old)
 {
     uint64_t word = lodei_handle_word(brick);
     if (word == 0)
@@ -48,17 +30,32 @@ static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *val
         return -ENOMEM;
     (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
     /* expected: not to undo a change of tier or priority made meanwhile */
-    return replace(sdf, brick, word, block, lodei_word_kind(word));
+    int status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), ret_old);
+    if (status != 0)
+        lode_free(block);
+    return status;
+}
+
+/* After a swap and its section: what is known of the version before is old. */
+static void replaced(struct lode_sdf *sdf, lode_handle brick, void *old)
+{
+    lodei_sdf_cache_drop(sdf, brick);
+    if (old != NULL)
+        lodei_grace_free(old);
 }
 
 int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values)
 {
+    void *old = NULL;
     int status = lodei_sdf_check_distances(sdf, brick);
-    if (status != 0)
+    if (status != 0 || (status = lode_read_begin()) != 0)
         return status;
     do
-        status = encode_once(sdf, brick, values);
+        status = encode_once(sdf, brick, values, &old);
     while (status == -EAGAIN);
+    lode_read_end();
+    if (status == 0)
+        replaced(sdf, brick, old);
     return status;
 }
 
@@ -101,10 +98,11 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
                void *block, unsigned kind, lode_handle *ret_brick)
 {
     void *old = NULL;
+    lode_handle brick = 0;
     int status = lode_read_begin();
     if (status == 0) {
         do
-            status = put_once(sdf, channel, at, block, kind, ret_brick, &old);
+            status = put_once(sdf, channel, at, block, kind, &brick, &old);
         while (status == -EEXIST || status == -ESTALE);
         lode_read_end();
     }
@@ -112,15 +110,11 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
         lode_free(block);
         return status;
     }
-    lodei_sdf_cache_drop(sdf, *ret_brick);
-    if (old != NULL)
-        lodei_grace_free(old);
-    return 0;
-}
-
-static unsigned band_class(const struct lode_sdf *sdf, uint16_t material)
-{
-    return sdf->band_of != NULL ? sdf->band_of[material] : 0;
+    replaced(sdf, brick, old);
+    status = lodei_sdf_confirm(sdf, at, brick);
+    if (status == 0)
+        *ret_brick = brick;
+    return status;
 }
 
 int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -136,11 +130,11 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     unsigned tier = o.tier != 0
                         ? o.tier - 1u
                         : (unsigned)lode_sdf_tier_at(sdf, least_distance(values, sdf->voxels));
-    unsigned class = band_class(sdf, o.material);
+    unsigned class = lodei_sdf_band_class(sdf, o.material);
     void *block = lodei_sdf_block(sdf, c, tier);
     if (block == NULL)
         return -ENOMEM;
-    (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, sdf->bands[class], values, block);
+    (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, lodei_band(sdf, class), values, block);
     return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
@@ -160,8 +154,8 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
-    return put(sdf, c, at, block, lodei_kind(tier, band_class(sdf, o.material), o.priority),
-               ret_brick);
+    return put(sdf, c, at, block,
+               lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority), ret_brick);
 }
 
 int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -243,22 +237,16 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
 
 int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx)
 {
-    int status = lodei_sdf_check_distances(sdf, brick);
-    if (status != 0)
+    void *old = NULL;
+    int again, status = lodei_sdf_check_distances(sdf, brick);
+    if (status != 0 || (status = lode_read_begin()) != 0)
         return status;
-    int again;
-    do {
-        void *old = NULL;
-        status = lode_read_begin();
-        if (status != 0)
-            return status;
+    do
         status = edit_once(sdf, brick, editor, ctx, &old, &again);
-        lode_read_end();
-        if (status == 0)
-            lodei_sdf_cache_drop(sdf, brick);
-        if (old != NULL)
-            lodei_grace_free(old);
-    } while (again);
+    while (again);
+    lode_read_end();
+    if (status == 0)
+        replaced(sdf, brick, old);
     return status;
 }
 
@@ -290,23 +278,21 @@ static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, v
 
 int lode_sdf_retier(struct lode_sdf *sdf, lode_handle brick, enum lode_tier tier)
 {
+    void *old = NULL;
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0)
         return status;
     if ((unsigned)tier >= LODE_TIER_COUNT)
         return -EINVAL;
-    do {
-        void *old = NULL;
-        status = lode_read_begin();
-        if (status != 0)
-            return status;
+    status = lode_read_begin();
+    if (status != 0)
+        return status;
+    do
         status = retier_once(sdf, brick, (unsigned)tier, &old);
-        lode_read_end();
-        if (status == 0)
-            lodei_sdf_cache_drop(sdf, brick);
-        if (old != NULL)
-            lodei_grace_free(old);
-    } while (status == -EAGAIN);
+    while (status == -EAGAIN);
+    lode_read_end();
+    if (status == 0)
+        replaced(sdf, brick, old);
     return status;
 }
 

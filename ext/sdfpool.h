@@ -40,7 +40,7 @@ struct lode_sdf {
     float tier_distance[LODE_TIER_COUNT - 1];
     struct lode_heap *heaps[LODEI_HEAPS]; /* tiers, raw; NULL: no channel needs it */
     uint32_t block_bytes[LODE_TIER_COUNT];
-    float bands[LODE_BANDS_MAX]; /* written by band_set before a brick can name it */
+    _Atomic float bands[LODE_BANDS_MAX]; /* see sdfmaterial.c, these three */
     uint32_t band_count;
     uint8_t *band_of; /* by material, 65,536; NULL: all have class 0 */
     int has_window;   /* these two guarded by window_lock */
@@ -80,6 +80,17 @@ LODE_INLINE unsigned lodei_tier_bits(unsigned tier)
     return 16u >> tier;
 }
 
+LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t material)
+{
+    return sdf->band_of != NULL ? sdf->band_of[material] : 0;
+}
+
+/* Of a word that was read in a section that is still open, or of a live brick's. */
+LODE_INLINE float lodei_band(const struct lode_sdf *sdf, unsigned class)
+{
+    return atomic_load_explicit(&sdf->bands[class], memory_order_relaxed);
+}
+
 /* What the kernels have to know of a brick. */
 struct lodei_coding {
     unsigned bits;
@@ -90,7 +101,7 @@ LODE_INLINE struct lodei_coding lodei_coding_of(const struct lode_sdf *sdf, uint
 {
     unsigned kind = lodei_word_kind(word);
     struct lodei_coding coding = {lodei_tier_bits(lodei_kind_tier(kind)),
-                                  sdf->bands[lodei_kind_band(kind)]};
+                                  lodei_band(sdf, lodei_kind_band(kind))};
     return coding;
 }
 
@@ -109,6 +120,8 @@ int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct l
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
 int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                       void *block, unsigned kind, lode_handle *ret_brick);
+/* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
+int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
 
 /* sdfcache.c */
 int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);

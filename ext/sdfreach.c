@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading around a place: the cursor over 27 bricks, bricks with an apron, and sampling.
+ * Reading around a place: the cursor over 27 bricks, and bricks with an apron.
  *
  * All of it works within a reading section: each brick is found once, its block and coding noted,
  * and read as often as needed. A voxel of a brick that is not there counts as the band, with the
- * sign of the nearest voxel of the bricks that are: a missing brick lies beyond the band, where
+ * sign of the nearest voxel of the cursor's brick: a missing brick lies beyond the band, where
  * distances change by at most 1 a voxel, so no surface can be between the two.
  */
 #include <errno.h>
-#include <math.h>
-#include <string.h>
 
 #include "ext/grace.h"
 #include "ext/sdfpool.h"
@@ -174,158 +172,4 @@ int lode_sdf_decode_apron(struct lode_sdf *sdf, unsigned channel, struct lode_iv
     }
     lode_read_end();
     return status;
-}
-
-/* ---- sampling ---- */
-
-/* The lowest of the eight voxels around a point, and where in their cube it is. */
-struct support {
-    int32_t voxel[3];
-    float fraction[3];
-};
-
-static int support_of(const struct lode_sdf *sdf, const float point[3], struct support *ret)
-{
-    float reach = (float)(LODEI_GRID_MAX + 1) * (float)sdf->dim;
-    for (unsigned axis = 0; axis < 3; axis++) {
-        float p = point[axis] - 0.5f, low = floorf(p);
-        if (!(p >= -reach && p < reach - 1)) /* a NaN, too */
-            return -ERANGE;
-        ret->voxel[axis] = (int32_t)low;
-        ret->fraction[axis] = p - low;
-    }
-    return 0;
-}
-
-static struct lode_ivec3 brick_of(const struct lode_sdf *sdf, const int32_t voxel[3])
-{
-    int shift = __builtin_ctz(sdf->dim); /* >> of a negative number rounds down here */
-    return (struct lode_ivec3){voxel[0] >> shift, voxel[1] >> shift, voxel[2] >> shift};
-}
-
-/* Bricks seen last, so that a run of points near each other looks nothing up. */
-struct nearby {
-    struct lode_sdf *sdf;
-    struct lodei_grid *grid;
-    struct lode_ivec3 at[8];
-    uint64_t words[8]; /* 0: no brick */
-    uint8_t known[8];
-};
-
-static uint64_t nearby_word(struct nearby *near, struct lode_ivec3 at)
-{
-    unsigned n = lodei_grid_lane(at.x, at.y, at.z);
-    if (near->known[n] && near->at[n].x == at.x && near->at[n].y == at.y && near->at[n].z == at.z)
-        return near->words[n];
-    lode_handle brick =
-        lodei_grid_holds(at.x, at.y, at.z) ? lodei_grid_brick(near->grid, at.x, at.y, at.z) : 0;
-    near->at[n] = at;
-    near->known[n] = 1;
-    near->words[n] = brick != 0 ? lodei_handle_word(brick) : 0;
-    return near->words[n];
-}
-
-static float decoded(const struct lode_sdf *sdf, uint64_t word, size_t index)
-{
-    struct lodei_coding coding = lodei_coding_of(sdf, word);
-    return lodei_sdf_value(coding.bits, lodei_sdf_quantum(coding.bits, coding.band),
-                           lodei_sdf_code_at(coding.bits, lodei_word_block(word), index));
-}
-
-/* Fill in the corners in `missing` from those that are there: the nearest one's sign. */
-static void corners_extend(float corners[8], unsigned missing, float band)
-{
-    for (unsigned c = 0; c < 8; c++) {
-        if ((missing >> c & 1) == 0)
-            continue;
-        unsigned best = 8, steps = 4;
-        for (unsigned other = 0; other < 8; other++) {
-            unsigned apart = (unsigned)__builtin_popcount(other ^ c);
-            if ((missing >> other & 1) == 0 && apart < steps) {
-                best = other;
-                steps = apart;
-            }
-        }
-        corners[c] = lodei_sdf_beyond(corners[best], band);
-    }
-}
-
-/* The eight values around a point, from up to eight bricks. 0 or -ENOENT. */
-static int corners_gather(struct nearby *near, const struct support *s, float corners[8])
-{
-    struct lode_sdf *sdf = near->sdf;
-    int32_t mask = (int32_t)sdf->dim - 1;
-    unsigned missing = 0;
-    float band = sdf->bands[0];
-    for (unsigned c = 0; c < 8; c++) {
-        const int32_t v[3] = {s->voxel[0] + (int32_t)(c & 1), s->voxel[1] + (int32_t)(c >> 1 & 1),
-                              s->voxel[2] + (int32_t)(c >> 2)};
-        uint64_t word = nearby_word(near, brick_of(sdf, v));
-        if (word == 0) {
-            missing |= 1u << c;
-            continue;
-        }
-        band = lodei_coding_of(sdf, word).band;
-        corners[c] = decoded(
-            sdf, word,
-            (size_t)((v[0] & mask) +
-                     (int32_t)sdf->dim * ((v[1] & mask) + (int32_t)sdf->dim * (v[2] & mask))));
-    }
-    if (missing == 255)
-        return -ENOENT;
-    if (missing != 0)
-        corners_extend(corners, missing, band);
-    return 0;
-}
-
-static int sample_one(struct nearby *near, const float point[3], struct lode_sdf_point *ret_point)
-{
-    struct support s;
-    float corners[8];
-    int status = support_of(near->sdf, point, &s);
-    if (status != 0 || (status = corners_gather(near, &s, corners)) != 0)
-        return status;
-    struct lodei_sdf_sample sample =
-        lodei_sdf_sample1(corners, s.fraction[0], s.fraction[1], s.fraction[2]);
-    ret_point->value = sample.value;
-    memcpy(ret_point->gradient, sample.gradient, sizeof(ret_point->gradient));
-    return 0;
-}
-
-static int distances_of(struct lode_sdf *sdf, unsigned channel)
-{
-    return channel < sdf->channel_count && sdf->channels[channel].format == LODE_CHANNEL_SDF
-               ? 0
-               : -EINVAL;
-}
-
-int lode_sdf_sample(struct lode_sdf *sdf, unsigned channel, const float point[3],
-                    struct lode_sdf_point *ret_point)
-{
-    int status = distances_of(sdf, channel);
-    if (status != 0 || (status = lode_read_begin()) != 0)
-        return status;
-    struct nearby near = {.sdf = sdf, .grid = &sdf->channels[channel].grid};
-    status = sample_one(&near, point, ret_point);
-    lode_read_end();
-    return status;
-}
-
-int64_t lode_sdf_sample_many(struct lode_sdf *sdf, unsigned channel, const float (*points)[3],
-                             size_t count, struct lode_sdf_point *ret_points)
-{
-    static const struct lode_sdf_point none = {NAN, {NAN, NAN, NAN}};
-    int status = distances_of(sdf, channel);
-    int64_t done = 0;
-    if (status != 0 || (status = lode_read_begin()) != 0)
-        return status;
-    struct nearby near = {.sdf = sdf, .grid = &sdf->channels[channel].grid};
-    for (size_t i = 0; i < count; i++) {
-        if (sample_one(&near, points[i], &ret_points[i]) == 0)
-            done++;
-        else
-            ret_points[i] = none;
-    }
-    lode_read_end();
-    return done;
 }

@@ -7,9 +7,9 @@
  * that do not overlap; box by box through the index (grid.c), so its cost is that of what leaves.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "ext/grace.h"
+#include "ext/lowest.h"
 #include "ext/sdfpool.h"
 
 /* ---- the window ---- */
@@ -35,7 +35,8 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
         uint64_t word = lodei_slot_word(first + lane);
         int32_t at[3];
         if ((word & LODE_HANDLE_LIVE) == 0) {
-            left += lodei_word_state(word) != LODEI_SLOT_FREE;
+            left += lodei_word_state(word) != LODEI_SLOT_FREE &&
+                    lodei_word_state(word) != LODEI_SLOT_DEAD;
             continue;
         }
         lodei_grid_at(key, lane, at);
@@ -84,44 +85,34 @@ static void sweep_difference(struct sweep *sweep, const struct lode_brick_box *o
     }
 }
 
-static int box_around(struct lode_ivec3 centre, struct lode_ivec3 extent,
-                      struct lode_brick_box *ret_box)
+static int box_check(const int32_t lo[3], const int32_t hi[3])
 {
-    const int32_t c[3] = {centre.x, centre.y, centre.z}, e[3] = {extent.x, extent.y, extent.z};
-    int64_t lo[3], hi[3];
-    for (unsigned axis = 0; axis < 3; axis++) {
-        if (e[axis] < 0)
+    for (unsigned axis = 0; axis < 3; axis++)
+        if (lo[axis] > hi[axis])
             return -EINVAL;
-        lo[axis] = (int64_t)c[axis] - e[axis];
-        hi[axis] = (int64_t)c[axis] + e[axis];
-        if (lo[axis] < LODEI_GRID_MIN || hi[axis] > LODEI_GRID_MAX)
-            return -ERANGE;
-    }
-    ret_box->lo = (struct lode_ivec3){(int32_t)lo[0], (int32_t)lo[1], (int32_t)lo[2]};
-    ret_box->hi = (struct lode_ivec3){(int32_t)hi[0], (int32_t)hi[1], (int32_t)hi[2]};
-    return 0;
+    return lodei_grid_holds(lo[0], lo[1], lo[2]) && lodei_grid_holds(hi[0], hi[1], hi[2]) ? 0
+                                                                                          : -ERANGE;
 }
 
-int lode_sdf_window_move(struct lode_sdf *sdf, struct lode_ivec3 centre, struct lode_ivec3 extent,
+int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *window,
                          struct lode_sdf_window_stats *ret_stats)
 {
     static const struct lode_brick_box everything = {
         {LODEI_GRID_MIN, LODEI_GRID_MIN, LODEI_GRID_MIN},
         {LODEI_GRID_MAX, LODEI_GRID_MAX, LODEI_GRID_MAX}};
-    struct sweep sweep = {.sdf = sdf};
-    int status = box_around(centre, extent, &sweep.keep);
+    struct sweep sweep = {.sdf = sdf, .keep = *window};
+    const int32_t lo[3] = {window->lo.x, window->lo.y, window->lo.z};
+    const int32_t hi[3] = {window->hi.x, window->hi.y, window->hi.z};
+    int status = box_check(lo, hi);
     if (status != 0)
         return status;
-    const int32_t lo[3] = {sweep.keep.lo.x, sweep.keep.lo.y, sweep.keep.lo.z};
-    const int32_t hi[3] = {sweep.keep.hi.x, sweep.keep.hi.y, sweep.keep.hi.z};
     pthread_mutex_lock(&sdf->window_lock);
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = sweep.keep;
     sdf->has_window = 1;
-    for (unsigned axis = 0; axis < 3; axis++) /* relaxed: see in_window() */
-        atomic_store_explicit(&sdf->limits[axis],
-                              (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis],
-                              memory_order_relaxed);
+    for (unsigned axis = 0; axis < 3; axis++)
+        /* seq_cst: before the sweep looks at slots; see lodei_sdf_confirm() */
+        atomic_store(&sdf->limits[axis], (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis]);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
@@ -142,9 +133,11 @@ struct trim {
 static int trim_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct trim *trim = ctx;
-    for (unsigned lane = 0; lane < 8; lane++)
-        if (lodei_word_state(lodei_slot_word(first + lane)) != LODEI_SLOT_FREE)
+    for (unsigned lane = 0; lane < 8; lane++) {
+        enum lodei_slot_state state = lodei_word_state(lodei_slot_word(first + lane));
+        if (state != LODEI_SLOT_FREE && state != LODEI_SLOT_DEAD)
             return 0;
+    }
     trim->groups += (size_t)lodei_grid_reclaim(trim->grid, key);
     return 0;
 }
@@ -156,96 +149,127 @@ size_t lode_sdf_trim(struct lode_sdf *sdf)
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
     }
+    lodei_grace_settle();
     return trim.groups;
 }
 
 /* ---- eviction ---- */
 
-struct victim {
-    lode_handle brick;
-    uint64_t order; /* the lowest goes first: rank of its priority above, nearness below */
-    uint32_t bytes;
-    uint32_t channel;
-};
+/*
+ * Bricks are ranked in rounds: one walk over all of them keeps those to go first, as many as there
+ * is room for, and frees them in order; if that was not enough, another walk follows. So eviction
+ * works with the few kilobytes on the stack when there is no memory at all.
+ */
+#define EVICT_FEW  256
+#define EVICT_MANY 65536 /* a round; 1.5 MiB */
 
-struct victims {
+struct eviction {
     struct lode_sdf *sdf;
-    struct lode_ivec3 centre;
+    struct lodei_lowest victims;
+    int64_t centre2[3]; /* twice the window's centre */
+    uint64_t seen;      /* bricks, in the first round */
     uint32_t channel;
-    struct victim *list;
-    size_t count, capacity;
 };
 
-static uint64_t order_of(unsigned priority, const int32_t at[3], struct lode_ivec3 centre)
+/* The lowest goes first: rank of its priority above, nearness below. */
+static uint64_t order_of(const struct eviction *eviction, unsigned priority, const int32_t at[3])
 {
     static const uint8_t rank[] = {[LODE_PRIORITY_CACHED] = 0,
                                    [LODE_PRIORITY_NORMAL] = 1,
                                    [LODE_PRIORITY_IMPORTANT] = 2,
                                    [LODE_PRIORITY_CRITICAL] = 3};
-    int64_t dx = (int64_t)at[0] - centre.x, dy = (int64_t)at[1] - centre.y,
-            dz = (int64_t)at[2] - centre.z;
-    uint64_t distance2 = (uint64_t)(dx * dx + dy * dy + dz * dz); /* < 2^45 */
+    uint64_t distance2 = 0; /* < 2^46 */
+    for (unsigned axis = 0; axis < 3; axis++) {
+        int64_t d = 2 * (int64_t)at[axis] - eviction->centre2[axis];
+        distance2 += (uint64_t)(d * d);
+    }
     return (uint64_t)rank[priority] << 60 | (((uint64_t)1 << 59) - distance2);
 }
 
-static int collect_group(void *ctx, uint64_t key, uint32_t first)
+static int rank_group(void *ctx, uint64_t key, uint32_t first)
 {
-    struct victims *v = ctx;
+    struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
         lode_handle brick = (word & LODE_HANDLE_LIVE) != 0 ? lodei_slot_handle(first + lane) : 0;
         int32_t at[3];
         if (brick == 0)
             continue;
-        if (v->count == v->capacity) {
-            size_t capacity = v->capacity != 0 ? v->capacity * 2 : 1024;
-            struct victim *grown = lode_realloc(v->list, capacity * sizeof(*grown));
-            if (grown == NULL)
-                return -ENOMEM;
-            v->list = grown;
-            v->capacity = capacity;
-        }
-        unsigned kind = lodei_word_kind(word), tier = lodei_kind_tier(kind);
+        unsigned kind = lodei_word_kind(word);
         lodei_grid_at(key, lane, at);
-        v->list[v->count++] = (struct victim){
-            .brick = brick,
-            .order = order_of(lodei_kind_priority(kind), at, v->centre),
-            .bytes = (uint32_t)lode_sdf_brick_bytes(v->sdf, v->channel, (enum lode_tier)tier),
-            .channel = v->channel};
+        eviction->seen++;
+        lodei_lowest_offer(
+            &eviction->victims,
+            (struct lodei_ranked){
+                .order = order_of(eviction, lodei_kind_priority(kind), at),
+                .item = brick,
+                .amount = (uint32_t)lode_sdf_brick_bytes(eviction->sdf, eviction->channel,
+                                                         (enum lode_tier)lodei_kind_tier(kind)),
+                .group = eviction->channel});
     }
     return 0;
 }
 
-static int by_order(const void *a, const void *b)
+static void rank_all(struct eviction *eviction)
 {
-    const struct victim *x = a, *y = b;
-    return (x->order > y->order) - (x->order < y->order);
+    struct lode_sdf *sdf = eviction->sdf;
+    eviction->victims.count = 0;
+    for (eviction->channel = 0; eviction->channel < sdf->channel_count; eviction->channel++)
+        (void)lodei_grid_each(&sdf->channels[eviction->channel].grid, NULL, NULL, rank_group,
+                              eviction);
+    lodei_lowest_sort(&eviction->victims);
+}
+
+static void centre_find(struct eviction *eviction)
+{
+    struct lode_sdf *sdf = eviction->sdf;
+    pthread_mutex_lock(&sdf->window_lock);
+    if (sdf->has_window) {
+        eviction->centre2[0] = (int64_t)sdf->window.lo.x + sdf->window.hi.x;
+        eviction->centre2[1] = (int64_t)sdf->window.lo.y + sdf->window.hi.y;
+        eviction->centre2[2] = (int64_t)sdf->window.lo.z + sdf->window.hi.z;
+    }
+    pthread_mutex_unlock(&sdf->window_lock);
+}
+
+/* Free in order till `bytes` are freed or `most` bricks are; what was. */
+static size_t evict_ranked(struct eviction *eviction, size_t bytes, uint64_t *most,
+                           lode_sdf_evicted evicted, void *ctx)
+{
+    size_t freed = 0;
+    for (size_t i = 0; i < eviction->victims.count && freed < bytes && *most != 0; i++) {
+        const struct lodei_ranked *victim = &eviction->victims.entries[i];
+        int32_t at[3];
+        lodei_grid_coordinate(victim->item, at);
+        if (lodei_sdf_release(eviction->sdf, victim->item) != 0)
+            continue;
+        --*most;
+        freed += victim->amount;
+        if (evicted != NULL)
+            evicted(ctx, victim->group, (struct lode_ivec3){at[0], at[1], at[2]});
+    }
+    return freed;
 }
 
 size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evicted, void *ctx)
 {
-    struct victims v = {.sdf = sdf};
-    size_t freed = 0;
-    int status = 0;
-    pthread_mutex_lock(&sdf->window_lock);
-    if (sdf->has_window)
-        v.centre = (struct lode_ivec3){(sdf->window.lo.x + sdf->window.hi.x) / 2,
-                                       (sdf->window.lo.y + sdf->window.hi.y) / 2,
-                                       (sdf->window.lo.z + sdf->window.hi.z) / 2};
-    pthread_mutex_unlock(&sdf->window_lock);
-    for (v.channel = 0; v.channel < sdf->channel_count && status == 0; v.channel++)
-        status = lodei_grid_each(&sdf->channels[v.channel].grid, NULL, NULL, collect_group, &v);
-    if (status == 0 && v.count != 0)
-        qsort(v.list, v.count, sizeof(*v.list), by_order);
-    for (size_t i = 0; i < v.count && freed < bytes && status == 0; i++) {
-        int32_t at[3];
-        lodei_grid_coordinate(v.list[i].brick, at);
-        if (lodei_sdf_release(sdf, v.list[i].brick) != 0)
-            continue;
-        freed += v.list[i].bytes;
-        if (evicted != NULL)
-            evicted(ctx, v.list[i].channel, (struct lode_ivec3){at[0], at[1], at[2]});
+    struct lodei_ranked few[EVICT_FEW], *many = NULL;
+    struct eviction eviction = {.sdf = sdf, .victims = {.entries = few, .capacity = EVICT_FEW}};
+    size_t freed = 0, at_most = bytes / 64 < EVICT_MANY ? bytes / 64 + 1 : EVICT_MANY;
+    if (at_most > EVICT_FEW)
+        many = lode_heap_alloc(lode_heap_default(), at_most * sizeof(*many));
+    if (many != NULL)
+        eviction.victims = (struct lodei_lowest){.entries = many, .capacity = at_most};
+    centre_find(&eviction);
+    rank_all(&eviction);
+    /* Not more than there were: `evicted` may make bricks. */
+    uint64_t most = eviction.seen;
+    for (;;) {
+        freed += evict_ranked(&eviction, bytes - freed, &most, evicted, ctx);
+        if (freed >= bytes || most == 0 || eviction.victims.count < eviction.victims.capacity)
+            break;
+        rank_all(&eviction);
     }
-    lode_free(v.list);
+    lode_free(many);
     return freed;
 }

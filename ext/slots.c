@@ -19,10 +19,10 @@
  * one free time for another. A slot whose generation would wrap is dead, and its group never taken
  * again.
  *
- * `table_lock` guards the directory and the pages nobody owns; `parked_lock` the parked versions
- * and every transition to, from and within PARKED and ZOMBIE. Both are held around fork(). Neither
- * is held while a block is freed. Pages are made of the heap "handles" and stay for ever: a handle
- * of an owner that is gone must find its slot, to be found stale.
+ * `table_lock` guards the directory and the pages nobody owns; the lock of parked.c every
+ * transition to PARKED, and from PARKED or ZOMBIE to what is neither. Both are held around fork().
+ * Neither is held while a block is freed. Pages are made of the heap "handles" and stay for ever: a
+ * handle of an owner that is gone must find its slot, to be found stale.
  */
 #include "ext/slots.h"
 
@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "ext/grace.h"
+#include "ext/parked.h"
 
 #define DIRECTORY_FIRST 64u
 #define PAGES_MAX       (1u << (32 - LODE_HANDLE_PAGE_LOG2))
@@ -40,24 +41,19 @@ static struct lode_handle_directory no_pages;
 struct lode_handle_directory *lode_handle_directory = &no_pages;
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct lode_heap *table_heap;         /* these three guarded by table_lock */
+static struct lode_heap *table_heap;         /* these two guarded by table_lock */
 static struct lode_handle_page *spare_pages; /* by ->next; generations kept */
-static struct parked {
-    void *block;
-    uint32_t index;
-} * parked; /* these three guarded by parked_lock */
-static size_t parked_count, parked_capacity;
-static pthread_mutex_t parked_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t zombies;                       /* slots in that state; atomic */
 
 void lodei_slots_fork_lock(void)
 {
     pthread_mutex_lock(&table_lock);
-    pthread_mutex_lock(&parked_lock);
+    lodei_parked_lock();
 }
 
 void lodei_slots_fork_unlock(void)
 {
-    pthread_mutex_unlock(&parked_lock);
+    lodei_parked_unlock();
     pthread_mutex_unlock(&table_lock);
 }
 
@@ -166,7 +162,7 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
         page = lodei_slot_page(first);
         slots->free_group = (uint32_t)page->keys[first % LODE_HANDLE_PAGE / 8];
     } else {
-        do {
+        for (;;) {
             page = slots->pages;
             if (page == NULL || page->groups_used == LODE_HANDLE_PAGE / 8) {
                 page = page_take(slots->owner);
@@ -177,7 +173,12 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
                 slots->page_count++;
             }
             first = page->first_index + page->groups_used++ * 8;
-        } while (!group_is_usable(page, first % LODE_HANDLE_PAGE));
+            if (group_is_usable(page, first % LODE_HANDLE_PAGE))
+                break;
+            /* release: as below; it has the key of an owner before */
+            __atomic_store_n(&page->keys[first % LODE_HANDLE_PAGE / 8], LODEI_KEY_FREE,
+                             __ATOMIC_RELEASE);
+        }
     }
     slots->groups_used++;
     /* release: pairs with lodei_group_key() */
@@ -186,7 +187,13 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
     return 0;
 }
 
-/* The slot is BUSY or shut, or ZOMBIE with parked_lock held: ours alone. */
+static void zombies_add(size_t change)
+{
+    /* relaxed: a figure */
+    (void)__atomic_fetch_add(&zombies, change, __ATOMIC_RELAXED);
+}
+
+/* The slot is BUSY or shut: ours alone. */
 static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
 {
     uint32_t generation = page->generations[at] + 1;
@@ -195,11 +202,13 @@ static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
     return generation;
 }
 
-/* Shut slots that are free against publishing; how many of the 8. */
+/* Shut slots that are free against publishing; how many of the 8. Dead ones are shut already. */
 static unsigned group_shut(struct lode_handle_page *page, uint32_t at)
 {
     for (unsigned i = 0; i < 8; i++) {
         uint64_t word = __atomic_load_n(&page->words[at + i], __ATOMIC_ACQUIRE);
+        if (lodei_word_state(word) == LODEI_SLOT_DEAD)
+            continue;
         if (lodei_word_state(word) != LODEI_SLOT_FREE ||
             !lodei_word_change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
             return i;
@@ -216,7 +225,9 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
     if (given) /* release: nobody who sees the slots open again sees the old key */
         __atomic_store_n(&page->keys[at / 8], LODEI_KEY_FREE | slots->free_group, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < shut; i++) {
-        uint32_t generation = given ? raise_generation(page, at + i) : page->generations[at + i];
+        uint32_t generation = page->generations[at + i];
+        if (given && generation != UINT32_MAX)
+            generation = raise_generation(page, at + i);
         usable &= generation != UINT32_MAX;
         __atomic_store_n(&page->words[at + i], lodei_free_word(generation), __ATOMIC_RELEASE);
     }
@@ -228,47 +239,37 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
     return 0;
 }
 
-static void parked_forget(const struct lode_handle_page *page)
+/* A slot that is pinned is never used again: who unpins it later must not find another's pin. */
+static void slot_finish(struct lode_handle_page *page, uint32_t at)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < parked_count; i++)
-        if (parked[i].index - page->first_index >= LODE_HANDLE_PAGE)
-            parked[kept++] = parked[i];
-    parked_count = kept;
-}
-
-static void page_finish(struct lode_handle_page *page)
-{
-    uint32_t used = page->groups_used * 8;
-    for (uint32_t i = 0; i < used; i++) {
-        uint64_t word = page->words[i];
-        if (lodei_word_state(word) == LODEI_SLOT_FREE)
-            continue;
-        uint32_t generation = page->generations[i];
-        if (lodei_word_state(word) != LODEI_SLOT_ZOMBIE &&
-            lodei_word_state(word) != LODEI_SLOT_DEAD)
-            generation++;
-        __atomic_store_n(&page->generations[i], generation, __ATOMIC_RELEASE);
-        __atomic_store_n(&page->words[i],
-                         generation != UINT32_MAX ? generation : word_state(LODEI_SLOT_DEAD),
-                         __ATOMIC_RELEASE);
-    }
+    uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
+    enum lodei_slot_state state = lodei_word_state(word);
+    uint32_t generation = page->generations[at];
+    if (state == LODEI_SLOT_FREE || state == LODEI_SLOT_DEAD)
+        return;
+    if (state == LODEI_SLOT_ZOMBIE)
+        zombies_add((size_t)-1);
+    lodei_parked_forget(page->first_index + at);
+    generation = (word & LODEI_SLOT_PINS_MASK) != 0 ? UINT32_MAX : generation + 1;
+    __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
+    /* seq_cst: pairs with readers' loads, see grace.c */
+    __atomic_store_n(&page->words[at], lodei_free_word(generation), __ATOMIC_SEQ_CST);
 }
 
 void lodei_slots_finish(struct lodei_slots *slots)
 {
     struct lode_handle_page *page, *next;
     pthread_mutex_lock(&table_lock);
-    pthread_mutex_lock(&parked_lock);
+    lodei_parked_lock();
     for (page = slots->pages; page != NULL; page = next) {
         next = page->next;
-        page_finish(page);
-        parked_forget(page);
+        for (uint32_t at = 0; at < page->groups_used * 8; at++)
+            slot_finish(page, at);
         __atomic_store_n(&page->owner, NULL, __ATOMIC_RELAXED);
         page->next = spare_pages;
         spare_pages = page;
     }
-    pthread_mutex_unlock(&parked_lock);
+    lodei_parked_unlock();
     pthread_mutex_unlock(&table_lock);
     lodei_slots_init(slots, slots->owner);
 }
@@ -304,38 +305,7 @@ static int generation_matches(const struct lode_handle_page *page, lode_handle h
            (uint32_t)(handle >> 32);
 }
 
-/* ---- parked versions; under parked_lock ---- */
-
-static int parked_reserve(void)
-{
-    if (parked_count < parked_capacity)
-        return 0;
-    size_t capacity = parked_capacity != 0 ? parked_capacity * 2 : 64;
-    struct parked *grown = lode_heap_alloc(lode_heap_default(), capacity * sizeof(*grown));
-    if (grown == NULL)
-        return -ENOMEM;
-    if (parked != NULL) {
-        memcpy(grown, parked, parked_count * sizeof(*grown));
-        lode_free(parked);
-    }
-    parked = grown;
-    parked_capacity = capacity;
-    return 0;
-}
-
-/* Move up to `count` parked versions of a slot to ret_blocks; how many. */
-static size_t parked_take(uint32_t index, void **ret_blocks, size_t count)
-{
-    size_t taken = 0;
-    for (size_t i = 0; i < parked_count && taken < count;)
-        if (parked[i].index == index) {
-            ret_blocks[taken++] = parked[i].block;
-            parked[i] = parked[--parked_count];
-        } else {
-            i++;
-        }
-    return taken;
-}
+/* ---- parked versions ---- */
 
 /* A pinned slot gets another version; the lock is held. As lodei_slot_swap(), -EBUSY: not pinned
  * any more. */
@@ -343,13 +313,13 @@ static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t nex
 {
     if ((word & LODEI_SLOT_PINS_MASK) == 0)
         return -EBUSY;
-    int status = parked_reserve();
+    int status = lodei_parked_reserve();
     if (status != 0)
         return status;
     if (!lodei_word_change(at, &word,
                            next | (word & LODEI_SLOT_PINS_MASK) | word_state(LODEI_SLOT_PARKED)))
         return -EBUSY;
-    parked[parked_count++] = (struct parked){lodei_word_block(word), index};
+    lodei_parked_add(index, lodei_word_block(word));
     return 0;
 }
 
@@ -360,14 +330,16 @@ static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, ui
                                uint32_t *ret_generation)
 {
     uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
-    pthread_mutex_lock(&parked_lock);
+    lodei_parked_lock();
     uint64_t word = lodei_word_settled(at);
     int status = -EBUSY;
     if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
         *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
         status = *ret_generation != UINT32_MAX ? swap_pinned(at, index, word, next) : -ENOSPC;
+        if (status == 0)
+            zombies_add((size_t)-1);
     }
-    pthread_mutex_unlock(&parked_lock);
+    lodei_parked_unlock();
     return status;
 }
 
@@ -437,12 +409,13 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
             *ret_old = lodei_word_block(word);
             return 0;
         }
-        pthread_mutex_lock(&parked_lock);
+        lodei_parked_lock();
         int status = swap_pinned(at, (uint32_t)handle, word, next & ~LODEI_SLOT_STATE_MASK);
-        pthread_mutex_unlock(&parked_lock);
+        lodei_parked_unlock();
         if (status == -EBUSY)
             continue;
-        *ret_old = NULL;
+        if (status == 0)
+            *ret_old = NULL;
         return status;
     }
 }
@@ -483,6 +456,7 @@ int lodei_slot_release_slow(lode_handle handle, void **ret_old)
     } else {
         next = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
         *ret_old = NULL;
+        zombies_add(1);
     }
     /* release: the generation is raised before anyone can publish again */
     __atomic_store_n(&page->words[i], next, __ATOMIC_RELEASE);
@@ -527,7 +501,7 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
     int zombie = lodei_word_state(word) == LODEI_SLOT_ZOMBIE;
     if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN)
         return 0;
-    *ret_count = parked_take(index, ret_blocks, UNPIN_BATCH);
+    *ret_count = lodei_parked_take(index, ret_blocks, UNPIN_BATCH);
     if (*ret_count == UNPIN_BATCH)
         return 0; /* there may be more: the pin stays for another turn */
     if (zombie)
@@ -537,19 +511,31 @@ static int unpin_last(struct lode_handle_page *page, uint32_t index,
             (word & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) | word_state(LODEI_SLOT_LIVE);
     if (!lodei_word_change(at, &word, next)) {
         for (size_t k = 0; k < *ret_count; k++) /* there is room: they were just taken from it */
-            parked[parked_count++] = (struct parked){ret_blocks[k], index};
+            lodei_parked_add(index, ret_blocks[k]);
         *ret_count = 0;
         return 0;
     }
-    if (zombie)
+    if (zombie) {
         ret_blocks[(*ret_count)++] = lodei_word_block(word);
+        zombies_add((size_t)-1);
+    }
     return 1;
+}
+
+/* Of this life of its slot, or of an earlier one. */
+static int was_a_handle(const struct lode_handle_page *page, lode_handle handle)
+{
+    uint32_t life = (uint32_t)(handle >> 32);
+    /* relaxed: who has a handle knows of its publishing */
+    return life != 0 &&
+           life - 1 <= __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
+                                       __ATOMIC_RELAXED);
 }
 
 int lode_unpin(lode_handle handle)
 {
     struct lode_handle_page *page = lodei_handle_page(handle);
-    if (page == NULL)
+    if (page == NULL || !was_a_handle(page, handle))
         return -EINVAL;
     uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
     for (;;) {
@@ -565,9 +551,9 @@ int lode_unpin(lode_handle handle)
         }
         void *blocks[UNPIN_BATCH + 1];
         size_t count = 0;
-        pthread_mutex_lock(&parked_lock);
+        lodei_parked_lock();
         int done = unpin_last(page, (uint32_t)handle, blocks, &count);
-        pthread_mutex_unlock(&parked_lock);
+        lodei_parked_unlock();
         for (size_t i = 0; i < count; i++)
             lodei_grace_free(blocks[i]);
         if (done)
@@ -582,8 +568,9 @@ unsigned lode_handle_pins(lode_handle handle)
 
 void lode_read_stats(struct lode_read_stats *ret_stats)
 {
+    lodei_grace_settle();
     lodei_grace_figures(&ret_stats->readers, &ret_stats->waiting_blocks);
-    pthread_mutex_lock(&parked_lock);
-    ret_stats->parked_blocks = parked_count;
-    pthread_mutex_unlock(&parked_lock);
+    lodei_parked_lock();
+    ret_stats->parked_blocks = lodei_parked_count() + __atomic_load_n(&zombies, __ATOMIC_RELAXED);
+    lodei_parked_unlock();
 }

@@ -77,10 +77,14 @@ LODE_INLINE uint64_t lodei_slot_word(uint32_t index)
 LODE_INLINE lode_handle lodei_slot_handle(uint32_t index)
 {
     struct lode_handle_page *page = lodei_slot_page(index);
-    uint32_t at = index & (LODE_HANDLE_PAGE - 1);
-    /* acquire, both: whichever life the generation is of, the handle names one that was there */
-    uint64_t word = lodei_word_settled(&page->words[at]);
-    uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
+    uint32_t at = index & (LODE_HANDLE_PAGE - 1), generation;
+    uint64_t word;
+    do {
+        /* acquire, all: a word between two looks at one generation is of that life. With the later
+         * one alone the word of a life that just ended would give the handle of the next. */
+        generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE);
+        word = lodei_word_settled(&page->words[at]);
+    } while (__atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) != generation);
     return (word & LODE_HANDLE_LIVE) != 0 ? ((uint64_t)(generation + 1) << 32 | index) : 0;
 }
 
@@ -132,7 +136,8 @@ void lodei_slots_init(struct lodei_slots *slots, void *owner);
  * visible. 0 or -ENOMEM.
  */
 int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_first);
-/* Give a group back if all its slots are free: 0; -EBUSY: one is not, nothing changed. */
+/* Give a group back if all its slots are free or dead: 0; -EBUSY: one is not, nothing changed. With
+ * a dead one it is never taken again. */
 int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 /*
  * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, and
@@ -141,6 +146,10 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 void lodei_slots_finish(struct lodei_slots *slots);
 /* Bytes of pages that were ever touched, and of whole pages. */
 void lodei_slots_figures(const struct lodei_slots *slots, size_t *ret_used, size_t *ret_mapped);
+
+/* Assert every invariant: of all, O(slots); of one group that is taken. */
+void lodei_slots_verify(const struct lodei_slots *slots);
+void lodei_group_verify(const struct lodei_slots *slots, uint32_t first);
 
 LODE_INLINE uint64_t lodei_group_key(uint32_t first)
 {

@@ -47,13 +47,26 @@ struct lodei_json *lodei_json_array(struct lodei_json *in, const char *key)
     return (struct lodei_json *)set(in, key, json_array());
 }
 
+static json_t *append(struct lodei_json *array, json_t *value)
+{
+    if (json_array_append_new((json_t *)array, checked(value)) != 0)
+        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
+    return value;
+}
+
+static json_t *whole(uint64_t count)
+{
+    return json_integer(count < INT64_MAX ? (json_int_t)count : INT64_MAX);
+}
+
 struct lodei_json *lodei_json_append(struct lodei_json *array)
 {
-    json_t *object = checked(json_object());
+    return (struct lodei_json *)append(array, json_object());
+}
 
-    if (json_array_append_new((json_t *)array, object) != 0)
-        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
-    return (struct lodei_json *)object;
+void lodei_json_append_count(struct lodei_json *array, uint64_t count)
+{
+    append(array, whole(count));
 }
 
 void lodei_json_null(struct lodei_json *in, const char *key)
@@ -68,7 +81,7 @@ void lodei_json_flag(struct lodei_json *in, const char *key, int flag)
 
 void lodei_json_count(struct lodei_json *in, const char *key, uint64_t count)
 {
-    set(in, key, json_integer(count < INT64_MAX ? (json_int_t)count : INT64_MAX));
+    set(in, key, whole(count));
 }
 
 void lodei_json_real(struct lodei_json *in, const char *key, double real)

@@ -19,6 +19,7 @@ void lodei_json_finish(struct lodei_json *document, FILE *out);
 struct lodei_json *lodei_json_object(struct lodei_json *in, const char *key);
 struct lodei_json *lodei_json_array(struct lodei_json *in, const char *key);
 struct lodei_json *lodei_json_append(struct lodei_json *array);
+void lodei_json_append_count(struct lodei_json *array, uint64_t count);
 
 void lodei_json_null(struct lodei_json *in, const char *key);
 void lodei_json_flag(struct lodei_json *in, const char *key, int flag);

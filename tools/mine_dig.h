@@ -63,6 +63,8 @@ struct lane {
     struct mine_view view;
     struct lodei_mine_lane_script script;
     size_t next, shifts; /* edits and shifts done */
+    uint64_t *course;    /* the result's; NULL of the second lane */
+    unsigned seen;       /* of it is written */
     struct lodei_mine_meter meter;
     struct lodei_mine_brick work;
     struct mine_store store;
@@ -259,6 +261,14 @@ static void follow(struct lane *lane, const int16_t to[3])
     shift->retier_ticks = ticks_since(start);
 }
 
+/* Another part of the lane's edits is done: how much memory is resident now? */
+static void look_around(struct lane *lane)
+{
+    while (lane->course != NULL && lane->seen < LODEI_MINE_COURSE &&
+           lane->next * LODEI_MINE_COURSE >= lane->script.edit_count * (lane->seen + 1))
+        lane->course[lane->seen++] = lodei_mine_resident_bytes();
+}
+
 /* The lane's next round. */
 static void work_round(struct lane *lane)
 {
@@ -278,6 +288,7 @@ static void work_round(struct lane *lane)
         store_settle(&lane->store);
         lane->script.edit_ticks[lane->next] = ticks_since(start);
     }
+    look_around(lane);
 }
 
 /* --- Threads --- */
@@ -461,6 +472,7 @@ LODEI_MINE_RUN(const struct lodei_mine_config *config, struct lodei_mine_result 
     start = lodei_mine_ticks();
     for (unsigned i = 0; i < LODEI_MINE_LANES; i++)
         lane_init(&lanes[i], config, i);
+    lanes[0].course = result->resident_course;
     result->build_s = seconds_since(start);
     result->resident_built = lodei_mine_resident_bytes();
     start = lodei_mine_ticks();

@@ -7,6 +7,7 @@
  * what changes its tier, and all of it; of shifts in which bricks entered, that is, and not of
  * those near the lane's sides, where the miner moves on and the window cannot.
  */
+#include <err.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -190,6 +191,50 @@ static void compute(const struct lodei_mine_run *run, struct figures *figures)
     add_bytes(run->result, figures);
 }
 
+/* --- Samples --- */
+
+static uint32_t ns_of(uint32_t ticks)
+{
+    double ns = ticks * lodei_mine_tick_ns();
+
+    return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+}
+
+static void write_samples(const struct lodei_mine_run *run, FILE *out)
+{
+    for (unsigned l = 0; l < LODEI_MINE_LANES; l++)
+        for (size_t i = 0; i < run->config->lanes[l].edit_count; i++) {
+            uint32_t ns = ns_of(run->config->lanes[l].edit_ticks[i]);
+
+            fwrite(&ns, sizeof(ns), 1, out);
+        }
+    for (unsigned l = 0; l < LODEI_MINE_LANES; l++)
+        for (size_t i = 0; i < run->result->shift_counts[l]; i++) {
+            const struct lodei_mine_shift *shift = &run->config->lanes[l].shifts[i];
+            uint32_t row[] = {ns_of(shift->leave_ticks), ns_of(shift->enter_ticks),
+                              ns_of(shift->retier_ticks), shift->bricks};
+
+            fwrite(row, sizeof(row), 1, out);
+        }
+}
+
+int lodei_mine_samples(const struct lodei_mine_run *run, const char *path)
+{
+    FILE *out = fopen(path, "we");
+    int fault;
+
+    if (out == NULL) {
+        warn("%s", path);
+        return -1;
+    }
+    write_samples(run, out);
+    fault = ferror(out);
+    fault |= fclose(out);
+    if (fault)
+        warnx("%s: could not be written", path);
+    return fault ? -1 : 0;
+}
+
 /* --- JSON --- */
 
 static void json_spread(struct lodei_json *in, const char *key,
@@ -253,6 +298,7 @@ static void json_bytes(struct lodei_json *root, const struct lodei_mine_result *
 {
     struct lodei_json *bytes = lodei_json_object(root, "bytes");
     struct lodei_json *resident = lodei_json_object(root, "resident_bytes");
+    struct lodei_json *course = lodei_json_array(resident, "course");
     struct lodei_json *bits = lodei_json_object(root, "bits_per_voxel");
 
     lodei_json_count(bytes, "distances", result->distances_bytes);
@@ -265,6 +311,8 @@ static void json_bytes(struct lodei_json *root, const struct lodei_mine_result *
         lodei_json_count(bytes, "mapped", result->mapped_bytes);
     else
         lodei_json_null(bytes, "mapped");
+    for (int i = 0; i < LODEI_MINE_COURSE && result->resident_course[i] != 0; i++)
+        lodei_json_append_count(course, result->resident_course[i]);
     lodei_json_count(resident, "start", result->resident_start);
     lodei_json_count(resident, "built", result->resident_built);
     lodei_json_count(resident, "end", result->resident_end);

@@ -27,7 +27,13 @@ struct lodei_mine_spread {
 /* The spread of `count` samples in ticks, which are sorted. */
 struct lodei_mine_spread lodei_mine_spread(uint32_t *ticks, size_t count);
 
-/* Both sort the samples of the run. */
+/*
+ * Write every sample, for scripts: uint32_t in the byte order of this machine, nanoseconds. First
+ * the edits, lane after lane, then the shifts, lane after lane: what left, what entered, what
+ * changed its tier, and how many bricks entered. Returns 0, or -1 after a message.
+ */
+int lodei_mine_samples(const struct lodei_mine_run *run, const char *path);
+
 void lodei_mine_print(const struct lodei_mine_run *run, const struct lodei_terminal *terminal);
 void lodei_mine_json(const struct lodei_mine_run *run, FILE *out);
 

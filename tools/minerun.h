@@ -51,6 +51,8 @@ struct lodei_mine_slice {
 
 enum lodei_mine_kind { LODEI_MINE_EMPTY, LODEI_MINE_HOMOGENEOUS, LODEI_MINE_INTERFACE };
 enum { LODEI_MINE_KINDS = 3 };
+/* Times that resident memory is looked at on the way. */
+enum { LODEI_MINE_COURSE = 16 };
 
 /* Figures that a storage does not have stay as they were. */
 struct lodei_mine_result {
@@ -66,7 +68,8 @@ struct lodei_mine_result {
     uint64_t memory_blocks; /* live */
     /* resident: before the first brick, with the window filled, at the end, at most in between */
     uint64_t resident_start, resident_built, resident_end, resident_peak;
-    double build_s, dig_s, dig_cpu_s; /* the last of all threads together */
+    uint64_t resident_course[LODEI_MINE_COURSE]; /* while the first lane's edits are done */
+    double build_s, dig_s, dig_cpu_s;            /* the last of all threads together */
     size_t shift_counts[LODEI_MINE_LANES];
     struct lodei_mine_meter meters[LODEI_MINE_LANES];
     struct lodei_mine_slice slice; /* bricks NULL: none is wanted */

@@ -189,7 +189,7 @@ void lodei_mine_clear(const uint8_t *contents, uint8_t air, struct lodei_mine_br
     brick->content = brick->contents[0];
 }
 
-/* Multiply and fold, ours. */
+/* Add, multiply and fold, ours. */
 void lodei_mine_hash(uint64_t *hash, const void *from, size_t bytes)
 {
     const unsigned char *at = from;
@@ -198,7 +198,7 @@ void lodei_mine_hash(uint64_t *hash, const void *from, size_t bytes)
         uint64_t word;
 
         memcpy(&word, at, 8);
-        *hash = (*hash ^ word) * 0x9e3779b97f4a7c15;
+        *hash = ((*hash + 0x9e3779b97f4a7c15) ^ word) * 0xff51afd7ed558ccd;
         *hash ^= *hash >> 29;
     }
 }

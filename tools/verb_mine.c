@@ -30,21 +30,22 @@ enum {
     OPTION_CHANNELS,
     OPTION_DATA,
     OPTION_PICTURE,
+    OPTION_SAMPLES,
     OPTION_LIB_DIR,
 };
 enum { DEFAULT_EDITS = 200000, MAX_EDITS = 100000000 };
 
 /* The storages there are. */
-static const char *const allocs[] = {"malloc", "malloc-in-place", "naive-node", "naive-voxel",
-                                     "godot"};
+static const char *const allocs[] = {"malloc",     "pools",       "malloc-in-place",
+                                     "naive-node", "naive-voxel", "godot"};
 /* From this one on they only hold the whole world, to be measured. */
-enum { FIRST_FOR_SIZE = 2 };
+enum { FIRST_FOR_SIZE = 3 };
 
 static const char *const tiers[] = {"16", "8", "4", "distance"};
 static const char *const channels[] = {"both", "distances", "nodes"};
 
 struct request {
-    const char *alloc, *data, *picture, *lib_dir;
+    const char *alloc, *data, *picture, *samples, *lib_dir;
     uint64_t threads, edits, seed, repeat;
     int32_t window[3]; /* bricks; 0: all there are */
     int tier;          /* -1: by distance */
@@ -179,6 +180,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_PICTURE:
         request->picture = arg;
         return 0;
+    case OPTION_SAMPLES:
+        request->samples = arg;
+        return 0;
     case OPTION_LIB_DIR:
         request->lib_dir = arg;
         return 0;
@@ -192,7 +196,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"alloc", OPTION_ALLOC, "NAME", 0,
-     "the storage: malloc (default), malloc-in-place; or for its size only: naive-node, "
+     "the storage: malloc (default), pools, malloc-in-place; or for its size only: naive-node, "
      "naive-voxel, godot",
      1},
     {"threads", 't', "N", 0, "1 or 2 (default: 1)", 1},
@@ -200,6 +204,8 @@ static const struct argp_option options[] = {
     {"seed", OPTION_SEED, "N", 0, "of the miners (default: 1)", 1},
     {"json", 'j', NULL, 0, "as JSON", 1},
     {"picture", OPTION_PICTURE, "FILE", 0, "draw a slice of the terrain, by tier and by span", 1},
+    {"samples", OPTION_SAMPLES, "FILE", 0, "write the time of every edit and shift, for scripts",
+     1},
     {"data", OPTION_DATA, "DIR", 0, "where the world is", 2},
     {"repeat", OPTION_REPEAT, "N", 0, "N times the world along x and z, mirrored (default: 1)", 2},
     {"window", OPTION_WINDOW, "XxYxZ", 0,
@@ -312,7 +318,8 @@ static int draw(const struct session *session)
     return fault;
 }
 
-static void report(const struct session *session, const char *data, double load_s)
+/* Returns 0, or -1 when a file that was asked for could not be written. */
+static int report(const struct session *session, const char *data, double load_s)
 {
     const struct request *request = session->request;
     struct lodei_mine_run run = {.alloc = request->alloc,
@@ -324,14 +331,20 @@ static void report(const struct session *session, const char *data, double load_
                                  .config = &session->config,
                                  .result = &session->result};
     struct lodei_terminal terminal;
+    int fault = 0;
 
     if (request->json) {
         lodei_mine_json(&run, stdout);
-        return;
+    } else {
+        lodei_terminal_init(&terminal, stdout);
+        lodei_mine_print(&run, &terminal);
+        lodei_terminal_finish(&terminal);
     }
-    lodei_terminal_init(&terminal, stdout);
-    lodei_mine_print(&run, &terminal);
-    lodei_terminal_finish(&terminal);
+    if (request->samples != NULL)
+        fault |= lodei_mine_samples(&run, request->samples);
+    if (request->picture != NULL)
+        fault |= draw(session);
+    return fault;
 }
 
 static int run_session(const struct request *request, lodei_mine_runner *runner, const char *data)
@@ -351,11 +364,9 @@ static int run_session(const struct request *request, lodei_mine_runner *runner,
         warnx("--alloc=%s: %s", request->alloc, strerror(-fault));
         return LODEI_EXIT_BAD_INPUT;
     }
-    report(&session, data, load_s);
-    if (request->picture != NULL && draw(&session) != 0)
-        return LODEI_EXIT_BAD_INPUT;
+    fault = report(&session, data, load_s);
     lodei_mine_world_finish(&session.world);
-    return 0;
+    return fault != 0 ? LODEI_EXIT_BAD_INPUT : 0;
 }
 
 int lodei_verb_mine(int argc, char **argv)

@@ -52,6 +52,9 @@
 #define lode_assert(e) ((void)0)
 #endif
 
+/* As lode_assert(), but in every build: for functions whose only work is to check. */
+#define lodei_holds(e) ((e) ? (void)0 : lodei_assert_failed(#e, __FILE__, __LINE__))
+
 LODE_COLD __attribute__((noreturn)) void lodei_assert_failed(const char *expr, const char *file,
                                                              int line);
 

@@ -186,20 +186,39 @@ static size_t sections(void)
     return 200000;
 }
 
+#define POINTS 100000
+static float walk[POINTS][3];
+
 /* Points of a walk around the ball, some voxels apart. */
+static void create_walk(void)
+{
+    create_ball();
+    for (int i = 0; i < POINTS; i++) {
+        float a = (float)i * 0.01f, b = (float)i * 0.0007f;
+        walk[i][0] = 96 + 80 * cosf(a) * cosf(b);
+        walk[i][1] = 96 + 80 * sinf(a) * cosf(b);
+        walk[i][2] = 96 + 80 * sinf(b);
+    }
+}
+
 static size_t sample(void)
 {
     struct lode_sdf_point got;
     die_unless(lode_read_begin() == 0);
-    for (int i = 0; i < 100000; i++) {
-        float a = (float)i * 0.01f, b = (float)i * 0.0007f;
-        float point[3] = {96 + 80 * cosf(a) * cosf(b), 96 + 80 * sinf(a) * cosf(b),
-                          96 + 80 * sinf(b)};
-        die_unless(lode_sdf_sample(field, 0, point, &got) == 0);
+    for (int i = 0; i < POINTS; i++) {
+        die_unless(lode_sdf_sample(field, 0, walk[i], &got) == 0);
         ext_bench_keep(&got);
     }
     lode_read_end();
-    return 100000;
+    return POINTS;
+}
+
+static size_t sample_many(void)
+{
+    static struct lode_sdf_point got[POINTS];
+    die_unless(lode_sdf_sample_many(field, 0, (const float(*)[3])walk, POINTS, got) == POINTS);
+    ext_bench_keep(got);
+    return POINTS;
 }
 
 static size_t apron(void)
@@ -220,7 +239,8 @@ const struct ext_bench ext_bench_sdf[] = {
     {"sdf-edit", "brick", 0, create_ball, edit, destroy},
     {"sdf-retier", "brick", 20000, create_ball, retier, destroy},
     {"sdf-find", "brick", 0, create_ball, find, destroy},
-    {"sdf-sample", "point", 0, create_ball, sample, destroy},
+    {"sdf-sample", "point", 0, create_walk, sample, destroy},
+    {"sdf-sample-many", "point", 0, create_walk, sample_many, destroy},
     {"sdf-apron", "brick", 0, create_ball, apron, destroy},
     {"handle-peek", "handle", 0, create_ball, peek, destroy},
     {"handle-pin", "pin+unpin", 0, create_ball, pin, destroy},

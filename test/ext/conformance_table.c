@@ -4,7 +4,9 @@
 
 #include <lode/arena.h>
 #include <lode/buddy.h>
+#include <lode/cpool.h>
 #include <lode/frame.h>
+#include <lode/pool.h>
 #include <lode/stackalloc.h>
 
 size_t conformance_count(void)
@@ -110,6 +112,80 @@ static void stack_end(struct lode_allocator *allocator)
     lode_stack_destroy(allocator->ctx);
 }
 
+/* ---- pools ---- */
+
+#define OBJECT_BYTES 192
+
+static int pool_make_with(struct lode_pool_opts *opts, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool *pool;
+    opts->object_bytes = OBJECT_BYTES;
+    opts->align = 64;
+    int error = lode_pool_create(opts, &pool);
+    if (error == 0)
+        lode_pool_allocator(pool, ret_allocator);
+    return error;
+}
+
+static int pool_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    o.heap = heap;
+    return pool_make_with(&o, ret_allocator);
+}
+
+static int pool_fixed_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    o.heap = heap;
+    o.initial = o.max = 1000;
+    return pool_make_with(&o, ret_allocator);
+}
+
+static int pool_remote_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    o.heap = heap;
+    o.flags = LODE_POOL_REMOTE | LODE_POOL_ZERO;
+    return pool_make_with(&o, ret_allocator);
+}
+
+static void pool_end(struct lode_allocator *allocator)
+{
+    lode_pool_destroy(allocator->ctx);
+}
+
+static int cpool_make_with(struct lode_pool_opts *opts, struct lode_allocator *ret_allocator)
+{
+    struct lode_cpool *cpool;
+    opts->object_bytes = OBJECT_BYTES;
+    opts->align = 64;
+    int error = lode_cpool_create(opts, &cpool);
+    if (error == 0)
+        lode_cpool_allocator(cpool, ret_allocator);
+    return error;
+}
+
+static int cpool_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    o.heap = heap;
+    return cpool_make_with(&o, ret_allocator);
+}
+
+static int cpool_fixed_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    o.heap = heap;
+    o.initial = o.max = 1000;
+    return cpool_make_with(&o, ret_allocator);
+}
+
+static void cpool_end(struct lode_allocator *allocator)
+{
+    lode_cpool_destroy(allocator->ctx);
+}
+
 /* ---- buddy ---- */
 
 static int buddy_make_with(const struct lode_buddy_opts *opts, struct lode_allocator *ret_allocator)
@@ -170,6 +246,7 @@ static void frame_end(struct lode_allocator *allocator)
     (LODE_TRAIT_LIFO | LODE_TRAIT_FREES | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
      LODE_TRAIT_DESTROYS)
 
+#define POOL_TRAITS (LODE_TRAIT_FREES | LODE_TRAIT_FIXED | LODE_TRAIT_CHECKED | LODE_TRAIT_DESTROYS)
 #define BUDDY_TRAITS                                                                   \
     (LODE_TRAIT_FREES | LODE_TRAIT_BOUNDED | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
      LODE_TRAIT_DESTROYS)
@@ -206,6 +283,36 @@ const struct conformance_row conformance_rows[] = {
      .make = stack_lent_make,
      .end = stack_end,
      .align_max = 4096},
+    {.name = "pool",
+     .traits = POOL_TRAITS,
+     .make = pool_make,
+     .end = pool_end,
+     .align_max = 64,
+     .block_bytes = OBJECT_BYTES},
+    {.name = "pool-fixed",
+     .traits = POOL_TRAITS | LODE_TRAIT_BOUNDED,
+     .make = pool_fixed_make,
+     .end = pool_end,
+     .align_max = 64,
+     .block_bytes = OBJECT_BYTES},
+    {.name = "pool-remote",
+     .traits = POOL_TRAITS,
+     .make = pool_remote_make,
+     .end = pool_end,
+     .align_max = 64,
+     .block_bytes = OBJECT_BYTES},
+    {.name = "cpool",
+     .traits = POOL_TRAITS | LODE_TRAIT_THREADS,
+     .make = cpool_make,
+     .end = cpool_end,
+     .align_max = 64,
+     .block_bytes = OBJECT_BYTES},
+    {.name = "cpool-fixed",
+     .traits = POOL_TRAITS | LODE_TRAIT_THREADS | LODE_TRAIT_BOUNDED,
+     .make = cpool_fixed_make,
+     .end = cpool_end,
+     .align_max = 64,
+     .block_bytes = OBJECT_BYTES},
     {.name = "buddy",
      .traits = BUDDY_TRAITS,
      .make = buddy_make,

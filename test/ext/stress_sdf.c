@@ -212,12 +212,13 @@ static int look(void *ctx, const struct lode_band_brick *brick)
 
 static void mover(struct worker *w)
 {
-    struct lode_ivec3 centre = {(int32_t)rnd(w, 3) - 1, 0, 0}, extent = {SIDE, SIDE, SIDE};
+    int32_t middle = (int32_t)rnd(w, 3) - 1, half = SIDE;
     if (rnd(w, 8) != 0)
         return;
     if (rnd(w, 16) == 0)
-        extent.x = 1;
-    int status = lode_sdf_window_move(field, centre, extent, NULL);
+        half = 1;
+    struct lode_brick_box window = {{middle - half, -SIDE, -SIDE}, {middle + half, SIDE, SIDE}};
+    int status = lode_sdf_window_move(field, &window, NULL);
     if (status != 0)
         fail("window", status);
     status = lode_sdf_band_each(field, 0, NULL, BAND, look, w);

@@ -118,7 +118,7 @@ LODE_API void *lode_pin(lode_handle handle);
 
 /**
  * End one lode_pin(), from any thread. The handle may have become stale meanwhile.
- * Returns 0; -EINVAL the slot has no pin or never existed, nothing changed.
+ * Returns 0; -EINVAL the slot has no pin, or this was never a handle: nothing changed.
  */
 LODE_API int lode_unpin(lode_handle handle);
 
@@ -150,6 +150,7 @@ struct lode_read_stats {
     size_t parked_blocks;  /**< freed or replaced, and waiting for pins to end */
 };
 
+/** Frees what need not wait any more, and tells what has to. */
 LODE_API void lode_read_stats(struct lode_read_stats *ret_stats);
 
 #ifdef __cplusplus

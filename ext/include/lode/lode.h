@@ -10,12 +10,18 @@
 #include "lode/allocator.h"
 #include "lode/arena.h"
 #include "lode/buddy.h"
+#include "lode/cpool.h"
+#include "lode/ds.h"
 #include "lode/frame.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
+#include "lode/pool.h"
+#include "lode/regions.h"
+#include "lode/request.h"
 #include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
+#include "lode/svo.h"
 
 #endif

@@ -97,10 +97,11 @@ struct lode_sdf_opts {
     uint16_t reserved;
     float band;                               /**< width on either side, voxels; 0: 4 */
     float tier_distance[LODE_TIER_COUNT - 1]; /**< least |distance| in a brick from which it is MID,
-                                                 and LOW, by lode_sdf_tier_at(); 0: 1 and 2 voxels;
-                                                 rising */
+                                                 and LOW, by lode_sdf_tier_at(); 0: 1 voxel, and
+                                                 twice the first; not falling */
     uint32_t max_bricks;                      /**< over all channels; 0: no limit */
-    uint32_t cache_bricks;                    /**< decoded bricks kept, per tier; 0: 64 */
+    uint32_t cache_bricks; /**< decoded bricks kept, per tier, rounded up to 4 times a
+                              power of two, at most 2^22; 0: 64 */
     uint32_t reserved2;
     const char *name; /**< copied, at most 23 bytes kept; NULL: "sdf" */
 };
@@ -138,10 +139,13 @@ LODE_API size_t lode_sdf_brick_bytes(const struct lode_sdf *sdf, unsigned channe
 LODE_API enum lode_tier lode_sdf_tier_at(const struct lode_sdf *sdf, float distance);
 
 /**
- * From now on bricks stored with `material` have this band. Those there are keep theirs.
+ * From now on bricks stored with `material` have this band. Those there are keep theirs, and so do
+ * bricks of lode_sdf_brick_alloc(), which have the field's.
  *
- * Returns  0; -EINVAL bad width; -ENOSPC LODE_BANDS_MAX different widths exist; -ENOMEM.
- * Threads  One at a time, nobody storing bricks of this material meanwhile.
+ * Returns  0; -EINVAL bad width; -ENOSPC bricks and materials have LODE_BANDS_MAX other widths, or,
+ *          within a reading section, had; -ENOMEM. Unchanged on failure.
+ * Threads  One at a time, nobody storing bricks of this material meanwhile. May wait for the
+ *          reading sections of others.
  */
 LODE_API LODE_NODISCARD int lode_sdf_band_set(struct lode_sdf *sdf, uint16_t material, float width);
 LODE_API float lode_sdf_band(const struct lode_sdf *sdf, uint16_t material);
@@ -171,12 +175,17 @@ LODE_API LODE_NODISCARD int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned 
                                                  struct lode_ivec3 at, enum lode_tier tier,
                                                  lode_handle *ret_brick);
 
-/** Free a brick. Returns 0; -ESTALE it is gone already; -EINVAL not of this field. */
+/**
+ * Free a brick.
+ * Returns  0; -ESTALE it is gone already; -EINVAL not of this field, or null. Here and below: a
+ *          handle of a field that was destroyed is either, for its slot may be another field's now.
+ */
 LODE_API int lode_sdf_brick_free(struct lode_sdf *sdf, lode_handle brick);
 
 /**
  * lode_sdf_brick_alloc() for `count` coordinates, all or none.
- * Returns  as for one; nothing was allocated then. ret_bricks is then undefined.
+ * Returns  as for one; no brick was made then, and what is in ret_bricks is undefined. A coordinate
+ *          that comes twice is -EEXIST.
  */
 LODE_API LODE_NODISCARD int lode_sdf_bricks_alloc(struct lode_sdf *sdf, unsigned channel,
                                                   const struct lode_ivec3 *at, size_t count,
@@ -200,7 +209,8 @@ struct lode_brick_info {
 /** What is known of a brick. 0; -ESTALE; -EINVAL not of this field. */
 LODE_API LODE_NODISCARD int lode_sdf_brick_info(const struct lode_sdf *sdf, lode_handle brick,
                                                 struct lode_brick_info *ret_info);
-/** Change a brick's priority. 0; -ESTALE; -EINVAL not of this field, bad priority. */
+/** Change a brick's priority. 0; -ESTALE; -EINVAL not of this field, bad priority; -ENOMEM
+ * (handle.h). */
 LODE_API int lode_sdf_priority_set(struct lode_sdf *sdf, lode_handle brick,
                                    enum lode_brick_priority priority);
 
@@ -208,7 +218,7 @@ LODE_API int lode_sdf_priority_set(struct lode_sdf *sdf, lode_handle brick,
 
 /**
  * Store distances at `at`: a brick is made if there is none, and shown to others when it is whole;
- * else it gets a new version.
+ * else it gets a new version, and its tier, band and priority are those of `opts`, too.
  *
  * @values  float[dim][dim][dim], x fastest. NaN counts as +band.
  * Returns  0; -EINVAL bad channel (raw, too), tier or priority; -ERANGE; -E2BIG; -ENOSPC; -ENOMEM.
@@ -264,6 +274,11 @@ LODE_API LODE_NODISCARD int lode_sdf_retier(struct lode_sdf *sdf, lode_handle br
 
 /* ---- the window ---- */
 
+/** Coordinates of bricks, both ends in. */
+struct lode_brick_box {
+    struct lode_ivec3 lo, hi;
+};
+
 struct lode_sdf_window_stats {
     uint32_t freed_bricks;
     uint32_t reserved;
@@ -271,15 +286,17 @@ struct lode_sdf_window_stats {
 };
 
 /**
- * Bricks may be only in the box centre - extent .. centre + extent (bricks, inclusive) from now on;
- * those that are not are freed. The first call sets the window.
+ * Bricks may be only in `window` from now on; those that are not are freed. The first call sets the
+ * window.
  *
- * @ret_stats  NULL is fine.
- * Returns     0; -ERANGE part of it is out of range; -EINVAL an extent is negative.
- * Threads     One move at a time. A brick being made outside meanwhile may stay.
+ * @ret_stats  NULL is fine; written only on success.
+ * Returns     0; -EINVAL a lo is above its hi; -ERANGE part of it is out of range. Nothing changed
+ *             on failure.
+ * Threads     Any; moves wait for each other. A brick being made outside meanwhile is either freed
+ *             by this call, or -ERANGE for its maker.
  */
-LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf, struct lode_ivec3 centre,
-                                                 struct lode_ivec3 extent,
+LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf,
+                                                 const struct lode_brick_box *window,
                                                  struct lode_sdf_window_stats *ret_stats);
 
 /** Called for a brick that was evicted; no lock is held. */
@@ -288,10 +305,11 @@ typedef void (*lode_sdf_evicted)(void *ctx, unsigned channel, struct lode_ivec3 
 /**
  * Free bricks until `bytes` of blocks are freed: cached ones first, then normal, important and,
  * last, critical; among equals those farthest from the window's centre (without one: from the
- * origin).
+ * origin). Pinned ones go, too; their memory is free when the last pin ends.
  *
- * @evicted  NULL is fine.
- * Returns   bytes freed; less than asked for when there is no brick left, or no memory to sort.
+ * @evicted  NULL is fine; may make bricks.
+ * Returns   bytes freed; less than asked for when there is no brick left. Needs no memory; with
+ *           some for a list it is faster.
  */
 LODE_API size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evicted,
                                void *ctx);
@@ -300,11 +318,6 @@ LODE_API size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evic
 LODE_API size_t lode_sdf_trim(struct lode_sdf *sdf);
 
 /* ---- reading across bricks ---- */
-
-/** Coordinates of bricks, both ends in. */
-struct lode_brick_box {
-    struct lode_ivec3 lo, hi;
-};
 
 /** Called for a brick; a non-zero return ends the walk. No lock is held; it may edit and free. */
 typedef int (*lode_brick_visitor)(void *ctx, lode_handle brick, struct lode_ivec3 at);
@@ -327,8 +340,9 @@ struct lode_band_brick {
 };
 typedef int (*lode_band_visitor)(void *ctx, const struct lode_band_brick *brick);
 
-/** The band iterator: every brick with voxels nearer to the surface than `width`, and which. As
- * lode_sdf_each(). */
+/** The band iterator: every brick with voxels nearer to the surface than `width`, and which. A
+ * voxel beyond the band counts as the band less half a quantum: only a smaller width tells. As
+ * lode_sdf_each(); -EINVAL a raw channel, too; -ENOMEM (handle.h). */
 LODE_API LODE_NODISCARD int lode_sdf_band_each(struct lode_sdf *sdf, unsigned channel,
                                                const struct lode_brick_box *box, float width,
                                                lode_band_visitor visit, void *ctx);
@@ -339,26 +353,30 @@ struct lode_sdf_point {
 
 /**
  * The distance at a point by trilinear interpolation; voxel (i, j, k) has its value at
- * (i + 0.5, j + 0.5, k + 0.5). Where a neighbouring brick is missing, its voxels count as the band,
- * with the sign of the nearest voxel there is.
+ * (i + 0.5, j + 0.5, k + 0.5). Where a neighbouring brick is missing, its voxels count as the band
+ * of the nearest of the eight voxels that is there, with its sign. A float that far out has steps
+ * of point * 2^-24.
  *
- * Returns  0; -ENOENT no brick near the point; -ERANGE; -EINVAL bad channel; -ENOMEM.
+ * Returns  0; -ENOENT none of the eight voxels around the point is in a brick; -ERANGE one of them
+ *          is out of range, or a coordinate is NaN; -EINVAL bad channel (raw, too); -ENOMEM.
  */
 LODE_API LODE_NODISCARD int lode_sdf_sample(struct lode_sdf *sdf, unsigned channel,
                                             const float point[3], struct lode_sdf_point *ret_point);
 
-/** lode_sdf_sample() for many points, faster when neighbours follow each other. Points without a
- * value get NaNs. Returns how many have one, or -errno. */
+/** lode_sdf_sample() for many points, with the same results, in one reading section; faster when
+ * points in the same brick follow each other. Points without a value get NaNs. Returns how many
+ * have one, or -errno. */
 LODE_API LODE_NODISCARD int64_t lode_sdf_sample_many(struct lode_sdf *sdf, unsigned channel,
                                                      const float (*points)[3], size_t count,
                                                      struct lode_sdf_point *ret_points);
 
 /**
  * A brick with `apron` voxels of its neighbours around it, for meshers:
- * float[dim + 2 * apron]^3. Missing neighbours as in lode_sdf_sample().
+ * float[dim + 2 * apron]^3. Missing neighbours as in lode_cursor_value().
  *
  * @apron   0 .. dim.
- * Returns  0; -ENOENT no brick at `at`; -EINVAL; -ERANGE; -ENOMEM. The bricks are each one whole
+ * Returns  0; -ENOENT no brick at `at`; -EINVAL bad apron or channel (raw, too); -ERANGE; -ENOMEM;
+ *          nothing is written on failure. The bricks are each one whole
  *          version; of different bricks, versions of slightly different times.
  */
 LODE_API LODE_NODISCARD int lode_sdf_decode_apron(struct lode_sdf *sdf, unsigned channel,
@@ -385,14 +403,15 @@ struct lode_cursor {
 
 /**
  * Put the cursor at a brick. A cursor all zero is fine; one that is moved by a step keeps what it
- * found. -ENOENT: no brick at `at` (neighbours are found all the same); -EINVAL bad channel, or not
- * within a reading section; -ERANGE.
+ * found. 0; -ENOENT: no brick at `at` (neighbours are found all the same); -EINVAL bad channel
+ * (raw, too), or not within a reading section; -ERANGE. The last two leave the cursor as it was.
  */
 LODE_API LODE_NODISCARD int lode_cursor_move(struct lode_cursor *cursor, struct lode_sdf *sdf,
                                              unsigned channel, struct lode_ivec3 at);
 
 /** The voxel (x, y, z) from the cursor's brick's first voxel, each -dim .. 2 * dim - 1; there must
- * be a brick at the cursor. Missing neighbours as in lode_sdf_sample(). */
+ * be a brick at the cursor. A voxel of a missing neighbour counts as the band, with the sign of the
+ * nearest voxel of the cursor's brick. */
 LODE_API float lode_cursor_value(const struct lode_cursor *cursor, int x, int y, int z);
 
 /* ---- decoded bricks ---- */

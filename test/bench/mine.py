@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""`lode mine`: Lode's pools against plain malloc under every allocator there is, interleaved.
+
+    mine.py [--build DIR] [-n ROUNDS] [--threads N] [--edits N] [--sizes] [--csv FILE]
+
+In each round every column digs once with the same seed, in an order of its own: --alloc=pools, and
+--alloc=malloc with nothing preloaded (glibc) and with mimalloc, jemalloc and tcmalloc. All must end
+in the same world. The same edit does the same work in every round, so each edit and each window
+shift counts with the median of what it took in all rounds: that leaves the scheduler's
+interruptions out, and keeps what an allocator does every time. Of these medians the table has
+
+    edits/s, p50, p99, p99.9    of edits, without shifts
+    leave, enter, retier        medians over the shifts: giving back what left the window, making
+                                what entered, and keeping in another tier what is nearer or farther
+    shift, its p99              all three
+
+and besides, as the runs themselves print it, medians over the rounds: resident growth at the end,
+the share of the time spent in memory operations at most (no storage could be faster by more), and
+the raw p99.9 with the interruptions. The pools are compared with the best malloc column of each:
+edits/s at least 1.0 x, p99.9 at most 0.8 x, a shift a third, RSS 1.0 x. glibc runs twice; the
+ratio of the two, A/A, is the noise.
+
+--sizes compares resident sizes of the whole world instead: with the octree of the textbooks, one
+malloc for each child of a node, down to bricks or down to voxels, and with godot_voxel's blocks.
+
+The exit status says only whether all ran and agree.
+"""
+
+import argparse
+import array
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import peers
+
+RUN_SECONDS, WARM_KIB = 600, 256 * 1024
+PEERS = ("mimalloc", "jemalloc", "tcmalloc")
+SHIFT_FIELDS = 4  # of a shift's row in the file of samples: leave, enter, retier, bricks
+SIZE_CHANNELS = ("both", "distances")
+SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
+# title, figure, more is better, goal
+GOALS = (("edits/s", "edits_per_s", True, 1.0), ("p99.9 of an edit", "p99.9", False, 0.8),
+         ("leave", "leave", False, 1 / 3), ("enter", "enter", False, None),
+         ("retier", "retier", False, None), ("shift", "shift", False, 1 / 3),
+         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", help="build directory, default build/ of the source tree")
+    parser.add_argument("-n", type=int, default=15, metavar="ROUNDS", dest="rounds")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--edits", type=int, default=200000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sizes", action="store_true", help="the whole world's sizes instead")
+    parser.add_argument("--csv", metavar="FILE", help="write every run there")
+    args = parser.parse_args()
+    args.lode = peers.built("tools/lode", args.build)
+    if not args.lode:
+        parser.error("tools/lode is not built")
+    return args
+
+
+def has_storage(lode, name):
+    return os.path.isfile(os.path.join(os.path.dirname(lode), f"lode-mine-{name}.so"))
+
+
+def run(lode, alloc, library, *words):
+    """The JSON of one run."""
+    done = subprocess.run([lode, "mine", "--json", f"--alloc={alloc}", *words],
+                          env=peers.environment(library), capture_output=True, text=True,
+                          timeout=RUN_SECONDS, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"--alloc={alloc} under {library or 'glibc'}: exit status "
+                           f"{done.returncode}\n{done.stderr}")
+    result = json.loads(done.stdout)
+    if library and not os.path.samefile(result["malloc_owner"], library):
+        raise RuntimeError(f"{library} was preloaded, malloc is that of {result['malloc_owner']}")
+    return result
+
+
+def grown(result):
+    return result["resident_bytes"]["end"] - result["resident_bytes"]["start"]
+
+
+class Column:
+    """One storage under one allocator, and what its runs took."""
+
+    def __init__(self, name, alloc, library):
+        self.name, self.alloc, self.library = name, alloc, library
+        self.results, self.samples = [], []
+
+    def dig(self, args, path):
+        peers.warm_memory(WARM_KIB)
+        self.results.append(run(args.lode, self.alloc, self.library, f"--threads={args.threads}",
+                                f"--edits={args.edits}", f"--seed={args.seed}",
+                                f"--samples={path}"))
+        samples = array.array("I")
+        with open(path, "rb") as file:
+            samples.frombytes(file.read())
+        self.samples.append(samples)
+        return self.results[-1]
+
+    def figures(self, args):
+        """Microseconds, but for edits_per_s, rss and memory."""
+        usual = [statistics.median(times) / 1000 for times in zip(*self.samples)]
+        edits = sorted(usual[:args.edits])
+        rows = [usual[i:i + 3] for i in range(args.edits, len(usual), SHIFT_FIELDS)
+                if usual[i + 3] > 0]
+        parts = [sorted(part) for part in zip(*rows)]
+        whole = sorted(map(sum, rows))
+        figures = {"edits_per_s": args.threads * len(edits) / sum(edits) * 1e6}
+        figures |= {f"p{share * 100:g}": quantile(edits, share) for share in (0.5, 0.99, 0.999)}
+        figures |= {name: quantile(part, 0.5) for name, part in
+                    zip(("leave", "enter", "retier", "shift"), parts + [whole])}
+        figures["shift_p99"] = quantile(whole, 0.99)
+        figures["rss"] = statistics.median(map(grown, self.results))
+        figures["memory"] = statistics.median(r["memory_share"] for r in self.results)
+        figures["raw_p99.9"] = statistics.median(r["edit_us"]["p99.9"] for r in self.results)
+        return figures
+
+
+def quantile(ordered, share):
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def columns_of(args):
+    columns = [Column("glibc", "malloc", ""), Column("glibc again", "malloc", "")]
+    installed = peers.installed_peers()
+    columns += [Column(name, "malloc", installed[name]) for name in PEERS if name in installed]
+    columns.append(Column("glibc, in place", "malloc-in-place", ""))
+    if has_storage(args.lode, "pools"):
+        columns.append(Column("pools", "pools", ""))
+    else:
+        print("mine.py: lode-mine-pools.so is not built, running without it", file=sys.stderr)
+    return columns
+
+
+def collect(args, columns):
+    hashes = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(args.rounds):
+            for column in peers.shuffled(columns, number):
+                result = column.dig(args, os.path.join(scratch, "samples"))
+                hashes.setdefault(result["hash"], set()).add(column.name)
+                peers.progress(f"round {number + 1}/{args.rounds} {column.name}", True)
+    peers.progress_end()
+    if len(hashes) > 1:
+        raise RuntimeError(f"different worlds: {hashes}")
+
+
+def report(args, columns):
+    figures = {column.name: column.figures(args) for column in columns}
+    table = [[name, f"{f['edits_per_s']:.0f}", f"{f['p50']:.2f}", f"{f['p99']:.1f}",
+              f"{f['p99.9']:.1f}", f"{f['leave']:.1f}", f"{f['enter']:.1f}",
+              f"{f['retier']:.1f}", f"{f['shift']:.1f}", f"{f['shift_p99']:.0f}",
+              f"{f['rss'] / 1024:.0f}", f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
+             for name, f in figures.items()]
+    print(f"{args.edits} edits, {args.threads} thread{'s' if args.threads > 1 else ''}, medians "
+          f"over {args.rounds} interleaved rounds; us.\n")
+    print(peers.markdown(["under", "edits/s", "p50", "p99", "p99.9", "leave", "enter", "retier",
+                          "shift", "its p99", "RSS KiB", "memory %", "raw p99.9"], table))
+    first, again = figures["glibc"], figures["glibc again"]
+    print("\nA/A, glibc against itself: " + ", ".join(
+        f"{title} {first[key] / again[key]:.3f}" for title, key, _, _ in GOALS))
+    if "pools" in figures:
+        rivals = [column.name for column in columns if column.alloc == "malloc"]
+        print("\n" + peers.markdown(["pools to the best malloc", "ratio", "best", "goal", ""],
+                                    judge(figures, rivals)))
+
+
+def judge(figures, rivals):
+    table = []
+    for title, key, higher, goal in GOALS:
+        best = (max if higher else min)(rivals, key=lambda name, key=key: figures[name][key])
+        ratio, mark = figures["pools"][key] / figures[best][key], ""
+        if goal is not None:
+            mark = "pass" if (ratio >= goal if higher else ratio <= goal) else "MISS"
+        table.append([title, f"{ratio:.3f}", best, f"{goal:.3f}" if goal else "", mark])
+    return table
+
+
+def write_csv(columns, path):
+    with open(path, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["round", "column", "edits_per_s", "p99.9_us", "shift_p50_us", "rss",
+                         "memory_share", "cpu_s"])
+        for column in columns:
+            for number, r in enumerate(column.results):
+                writer.writerow([number, column.name, r["edits_per_s"], r["edit_us"]["p99.9"],
+                                 r["shift_us"]["whole"]["p50"], grown(r), r["memory_share"],
+                                 r["seconds"]["dig_cpu"]])
+
+
+def report_sizes(args):
+    ours = "pools" if has_storage(args.lode, "pools") else "malloc"
+    table = []
+    for channels in SIZE_CHANNELS:
+        words = ("--edits=0", f"--channels={channels}")
+        whole = run(args.lode, ours, "", "--window=all", *words)
+        table.append([f"{ours}, {channels}", f"{grown(whole) / 1024:.0f}", "", "", ""])
+        for rival, goal in SIZE_RIVALS:
+            result = run(args.lode, rival, "", *words)
+            if result["contents_hash"] != whole["contents_hash"] and channels == "both":
+                raise RuntimeError(f"{rival} holds another world")
+            ratio = grown(whole) / grown(result)
+            table.append([f"{rival}, {channels}", f"{grown(result) / 1024:.0f}", f"{ratio:.3f}",
+                          f"{goal}" if goal else "",
+                          ("pass" if ratio <= goal else "MISS") if goal else ""])
+    print("Resident growth for the whole world, and ours to it.\n")
+    print(peers.markdown(["storage, channels", "KiB", "ratio", "goal", ""], table))
+
+
+def main():
+    args = arguments()
+    if args.sizes:
+        report_sizes(args)
+        return
+    columns = columns_of(args)
+    collect(args, columns)
+    report(args, columns)
+    if args.csv:
+        write_csv(columns, args.csv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+// lode.hpp: the standard library, scopes, and a stub of Unreal's interfaces over liblode-ext. TAP.
+#include <lode/lode.hpp>
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace
+{
+
+int points, faults;
+
+void ok(bool passed, const char *name)
+{
+    std::printf("%sok %d - %s\n", passed ? "" : "not ", ++points, name);
+    faults += !passed;
+}
+
+std::size_t live_blocks(struct lode_heap *heap)
+{
+    struct lode_stats stats = {};
+    stats.size = sizeof(stats);
+    return lode_stats_get(heap, &stats) == 0 ? stats.live_blocks : 0;
+}
+
+void standard_library()
+{
+    lode::heap below("standard");
+    {
+        lode::memory_resource resource(below.get());
+        std::pmr::vector<int> numbers(&resource);
+        for (int i = 0; i < 10000; i++)
+            numbers.push_back(i);
+        ok(numbers[9999] == 9999 && live_blocks(below.get()) == 1, "a pmr vector lies in its heap");
+        lode::memory_resource again(below.get()), other(static_cast<struct lode_heap *>(nullptr));
+        ok(resource == again && !(resource == other), "resources over one heap are equal");
+    }
+    ok(live_blocks(below.get()) == 0, "and gives it back");
+    {
+        using pair = std::pair<const std::string, int>;
+        lode::allocator<pair> allocator(below.get());
+        std::map<std::string, int, std::less<>, lode::allocator<pair>> ores(allocator);
+        ores["coal"] = 1;
+        ores["iron"] = 2;
+        ok(ores.find("iron")->second == 2 && live_blocks(below.get()) == 2,
+           "a map's nodes lie in the heap");
+        auto moved = std::move(ores);
+        ok(moved.size() == 2 && moved.get_allocator() == allocator, "moving takes the allocator");
+        std::vector<double, lode::allocator<double>> lanes(allocator);
+        lanes.resize(100);
+        ok(live_blocks(below.get()) == 3, "an allocator is rebound");
+    }
+    ok(live_blocks(below.get()) == 0, "the map gives all back");
+}
+
+struct alignas(64) line {
+    float lanes[16];
+};
+
+void alignment()
+{
+    lode::heap below;
+    lode::memory_resource resource(below.get());
+    std::pmr::vector<line> lines(5, &resource);
+    ok(reinterpret_cast<std::uintptr_t>(lines.data()) % 64 == 0, "alignment over 16 is kept");
+#if defined(__cpp_exceptions)
+    bool thrown = false;
+    try {
+        (void)resource.allocate(SIZE_MAX / 2, 16);
+    } catch (const std::bad_alloc &) {
+        thrown = true;
+    }
+    ok(thrown, "what cannot be had is std::bad_alloc");
+#endif
+}
+
+void scopes()
+{
+    struct lode_arena *arena;
+    if (lode_arena_create(nullptr, &arena) != 0)
+        return ok(false, "an arena");
+    char *first, *second;
+    {
+        lode::arena_scope scope(arena, "frame");
+        first = static_cast<char *>(lode_arena_alloc(arena, 100, 16));
+    }
+    {
+        lode::arena_scope scope(arena);
+        second = static_cast<char *>(lode_arena_alloc(arena, 100, 16));
+    }
+    ok(first != nullptr && first == second, "an arena scope gives back what it took");
+    lode_arena_destroy(arena);
+
+    ok(lode_tag_current() == 0, "no tag at first");
+    {
+        lode::tag_scope outer(7), inner(8);
+        void *block = lode_malloc(10);
+        struct lode_block_info info;
+        ok(outer && inner && lode_block_find(block, &info) == 0 && info.tag == 8,
+           "a tag scope tags malloc");
+        lode_free(block);
+    }
+    ok(lode_tag_current() == 0, "and ends");
+}
+
+void pins(lode_handle brick)
+{
+    {
+        lode::pin<std::uint16_t> voxels(brick);
+        voxels[0] = 42;
+        lode::pin<std::uint16_t> moved(std::move(voxels));
+        ok(!voxels && moved && lode_handle_pins(brick) == 1, "a pin is moved, not copied");
+        lode::pin<std::uint16_t> other;
+        other = std::move(moved);
+        ok(other[0] == 42 && lode_handle_pins(brick) == 1, "also by assignment");
+    }
+    ok(lode_handle_pins(brick) == 0, "and ends");
+    lode::read_section section;
+    ok(section && lode_peek(brick) != nullptr, "a reading section");
+}
+
+/* `brick` holds 42 first, and is freed here. */
+void collections(struct lode_sdf *field, lode_handle brick)
+{
+    struct lode_allocator below;
+    lode_heap_allocator(nullptr, &below);
+    int owner_a, owner_b;
+    lode::gc_bridge roots(below);
+    roots.add_root(brick, &owner_a);
+    roots.add_root(brick, &owner_b);
+    ok(roots.begin() == 0 && lode_handle_pins(brick) == 2, "a collection pins every root");
+    std::size_t seen = 0;
+    roots.each([&](void *owner, lode_handle handle, void *block) {
+        seen += (owner == &owner_a || owner == &owner_b) && handle == brick && block != nullptr;
+    });
+    ok(seen == 2, "and sees them");
+    const void *held = lode_peek(brick);
+    ok(lode_sdf_brick_free(field, brick) == 0 && *static_cast<const std::uint16_t *>(held) == 42,
+       "what is freed meanwhile stays until its end");
+    ok(roots.remove_root(brick, &owner_b) && !roots.remove_root(brick, &owner_b),
+       "a root is removed once");
+    roots.end();
+    ok(roots.size() == 1 && roots.begin() == 1 && roots.size() == 0, "a stale root is dropped");
+    struct lode_read_stats left;
+    lode_read_stats(&left);
+    ok(left.parked_blocks == 0, "and no block is held any more");
+}
+
+void handles()
+{
+    struct lode_sdf *field;
+    lode_handle brick;
+    if (lode_sdf_create(nullptr, &field) != 0 ||
+        lode_sdf_brick_alloc(field, 0, {1, 2, 3}, LODE_TIER_HIGH, &brick) != 0)
+        return ok(false, "a brick");
+    pins(brick);
+    collections(field, brick);
+    lode_sdf_destroy(field);
+}
+
+/* Unreal's interfaces, as far as the adapter is concerned. */
+struct stub_stats {
+    std::map<std::string, std::size_t> values;
+    void Add(const char *name, std::size_t value)
+    {
+        values[name] = value;
+    }
+};
+
+class stub_malloc
+{
+  public:
+    virtual ~stub_malloc() = default;
+    virtual void *Malloc(std::size_t bytes, std::uint32_t align = 0) = 0;
+    virtual void *TryMalloc(std::size_t bytes, std::uint32_t align = 0) = 0;
+    virtual void *Realloc(void *block, std::size_t bytes, std::uint32_t align = 0) = 0;
+    virtual void *TryRealloc(void *block, std::size_t bytes, std::uint32_t align = 0) = 0;
+    virtual void Free(void *block) = 0;
+    virtual std::size_t QuantizeSize(std::size_t bytes, std::uint32_t align) = 0;
+    virtual bool GetAllocationSize(void *block, std::size_t &ret_bytes) = 0;
+    virtual void Trim(bool threads_too) = 0;
+    virtual void SetupTLSCachesOnCurrentThread() = 0;
+    virtual void ClearAndDisableTLSCachesOnCurrentThread() = 0;
+    virtual void GetAllocatorStats(stub_stats &ret_stats) = 0;
+    virtual bool IsInternallyThreadSafe() const = 0;
+    virtual const char16_t *GetDescriptiveName() = 0;
+};
+
+std::uint64_t failed_bytes;
+
+void out_of_memory(std::uint64_t bytes, std::uint32_t)
+{
+    failed_bytes = bytes;
+}
+
+void unreal()
+{
+    lode::unreal_malloc<stub_malloc, stub_stats, char16_t> adapter(u"Lode", out_of_memory);
+    stub_malloc &malloc = adapter;
+    std::size_t bytes = 0;
+    char *block = static_cast<char *>(malloc.Malloc(100));
+    ok(block != nullptr && malloc.GetAllocationSize(block, bytes) && bytes >= 100 &&
+           bytes == malloc.QuantizeSize(100, 0),
+       "FMalloc: sizes are as they were said to be");
+    std::memset(block, 5, 100);
+    block = static_cast<char *>(malloc.Realloc(block, 5000, 64));
+    ok(reinterpret_cast<std::uintptr_t>(block) % 64 == 0 && block[99] == 5,
+       "FMalloc: Realloc keeps contents and aligns");
+    ok(malloc.Realloc(block, 0) == nullptr, "FMalloc: Realloc to nothing frees");
+    int on_stack = 0;
+    ok(!malloc.GetAllocationSize(&on_stack, bytes), "FMalloc: a foreign block has no size");
+    ok(malloc.Malloc(SIZE_MAX / 2) == nullptr && failed_bytes == SIZE_MAX / 2,
+       "FMalloc: out of memory is reported");
+    stub_stats stats;
+    malloc.GetAllocatorStats(stats);
+    ok(stats.values.count("Lode.mapped_bytes") == 1 && stats.values["Lode.mapped_bytes"] > 0,
+       "FMalloc: figures");
+    malloc.Trim(true);
+    malloc.SetupTLSCachesOnCurrentThread();
+    malloc.ClearAndDisableTLSCachesOnCurrentThread();
+    ok(malloc.IsInternallyThreadSafe() && std::u16string(malloc.GetDescriptiveName()) == u"Lode",
+       "FMalloc: name and threads");
+    {
+        lode::tag_scope llm(31);
+        void *tagged = malloc.Malloc(64);
+        struct lode_block_info info;
+        ok(lode_block_find(tagged, &info) == 0 && info.tag == 31,
+           "a memory tracker's tag is a tag of ours");
+        malloc.Free(tagged);
+    }
+}
+
+} // namespace
+
+int main()
+{
+    standard_library();
+    alignment();
+    scopes();
+    handles();
+    unreal();
+    std::printf("1..%d\n", points);
+    return faults != 0;
+}

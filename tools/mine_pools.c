@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lode-mine-pools.so: bricks and octree of `lode mine` in Lode's pools: the example to read for
+ * what liblode-ext is for.
+ *
+ * A lane is a field of two channels (lode/sdf.h), distances in three tiers and contents of a byte,
+ * and an octree (lode/svo.h) whose leaves name the bricks by their handles. Handles stay while
+ * edits replace what is behind them, so a plain edit touches the field alone, and the octree
+ * changes only when a brick becomes another type of node.
+ *
+ * The window has a flat table beside it, as mine_malloc.c has, here of handles: what stands at a
+ * place, and the few bits that digging asks for first.
+ *
+ * Memory operations that are timed are calls into the pools; those that store distances encode
+ * them, too. Out of memory ends the program.
+ */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lode/lode.h"
+#include "mineview.h"
+#include "verbs.h"
+
+enum { DISTANCES, CONTENTS };
+
+struct place {
+    lode_handle brick; /* of the distances, or without those of the contents; 0: of neither */
+    uint8_t kind, flags, tier, content;
+};
+enum { WITH_DISTANCES = 1, WITH_CONTENTS = 2, INSIDE = 4 };
+
+struct mine_store {
+    const struct mine_view *view;
+    struct lode_sdf *field;
+    struct lode_svo *tree;
+    uint8_t air;
+    int32_t mask[3];     /* sides of the table, less one; powers of two */
+    lode_handle *bricks; /* these two are the table */
+    uint32_t *notes;
+};
+
+static void check(int status, const char *what)
+{
+    if (status != 0)
+        errx(LODEI_EXIT_BAD_INPUT, "%s: %s", what, strerror(-status));
+}
+
+static uint64_t storage_mapped_bytes(void)
+{
+    struct lode_stats stats = {.size = sizeof(stats)};
+
+    check(lode_stats_get(NULL, &stats), "lode_stats_get");
+    return stats.in_use_bytes + stats.cached_bytes + stats.metadata_bytes;
+}
+
+static struct lode_ivec3 vector(const int32_t at[3])
+{
+    return (struct lode_ivec3){at[0], at[1], at[2]};
+}
+
+/* --- The table --- */
+
+static size_t slot_of(const struct mine_store *store, const int32_t at[3])
+{
+    size_t x = (size_t)(at[0] & store->mask[0]), y = (size_t)(at[1] & store->mask[1]);
+    size_t z = (size_t)(at[2] & store->mask[2]);
+    size_t width = (size_t)store->mask[0] + 1, height = (size_t)store->mask[1] + 1;
+
+    return (z * height + y) * width + x;
+}
+
+static struct place place_at(const struct mine_store *store, const int32_t at[3])
+{
+    size_t slot = slot_of(store, at);
+    uint32_t note = store->notes[slot];
+
+    return (struct place){.brick = store->bricks[slot],
+                          .kind = (uint8_t)note,
+                          .flags = (uint8_t)(note >> 8),
+                          .tier = (uint8_t)(note >> 16),
+                          .content = (uint8_t)(note >> 24)};
+}
+
+static void note(const struct mine_store *store, const int32_t at[3], const struct place *place)
+{
+    size_t slot = slot_of(store, at);
+
+    store->bricks[slot] = place->brick;
+    store->notes[slot] = (uint32_t)place->kind | (uint32_t)place->flags << 8 |
+                         (uint32_t)place->tier << 16 | (uint32_t)place->content << 24;
+}
+
+static struct mine_cell store_find(const struct mine_store *store, const int32_t at[3])
+{
+    struct place place = place_at(store, at);
+
+    return (struct mine_cell){.kind = place.kind,
+                              .with_distances = (place.flags & WITH_DISTANCES) != 0,
+                              .with_contents = (place.flags & WITH_CONTENTS) != 0,
+                              .inside = (place.flags & INSIDE) != 0,
+                              .tier = place.tier,
+                              .content = place.content,
+                              .ref = place.brick};
+}
+
+/* --- Bricks --- */
+
+static lode_handle contents_at(const struct mine_store *store, const int32_t at[3])
+{
+    lode_handle brick = 0;
+
+    return lode_sdf_find(store->field, CONTENTS, vector(at), &brick) == 0 ? brick : 0;
+}
+
+static void store_distances(const struct mine_store *store, const struct mine_cell *cell,
+                            float *ret_distances)
+{
+    check(lode_sdf_decode(store->field, cell->ref, ret_distances), "lode_sdf_decode");
+}
+
+static const uint8_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
+                                     uint8_t *room)
+{
+    struct lode_brick_info info;
+    lode_handle brick = cell->ref;
+
+    if (cell->with_distances) {
+        check(lode_sdf_brick_info(store->field, cell->ref, &info), "lode_sdf_brick_info");
+        check(lode_sdf_find(store->field, CONTENTS, info.at, &brick), "lode_sdf_find");
+    }
+    check(lode_sdf_raw_read(store->field, brick, room), "lode_sdf_raw_read");
+    return room;
+}
+
+static void free_brick(const struct mine_store *store, lode_handle brick)
+{
+    int status = 0;
+
+    if (brick != 0)
+        LODEI_MINE_MEMORY(store->view->meter, status = lode_sdf_brick_free(store->field, brick));
+    check(status, "lode_sdf_brick_free");
+}
+
+static void set_node(const struct mine_store *store, const int32_t at[3], const struct place *place,
+                     lode_handle distances, lode_handle contents)
+{
+    struct lode_svo_content node = {.value = place->content};
+    int status;
+
+    if (place->kind == LODEI_MINE_INTERFACE) {
+        node.type = LODE_SVO_INTERFACE;
+        node.bricks[DISTANCES] = distances;
+        node.bricks[CONTENTS] = contents;
+    } else {
+        node.type = place->content == store->air ? LODE_SVO_EMPTY : LODE_SVO_HOMOGENEOUS;
+    }
+    LODEI_MINE_MEMORY(store->view->meter,
+                      status = lode_svo_set(store->tree, 0, vector(at), &node, NULL));
+    check(status, "lode_svo_set");
+}
+
+static struct place place_of(const struct mine_store *store, const struct lodei_mine_brick *brick)
+{
+    struct place place = {.tier = brick->tier, .content = brick->content};
+
+    place.kind = !lodei_mine_uniform(brick)     ? LODEI_MINE_INTERFACE
+                 : brick->content == store->air ? LODEI_MINE_EMPTY
+                                                : LODEI_MINE_HOMOGENEOUS;
+    place.flags = (uint8_t)((brick->with_distances ? WITH_DISTANCES : 0) |
+                            (brick->with_contents ? WITH_CONTENTS : 0));
+    if (place.kind != LODEI_MINE_INTERFACE)
+        place.flags = store->view->config->world->solid[brick->content] ? INSIDE : 0;
+    else if (!brick->with_distances)
+        place.flags |= brick->inside ? INSIDE : 0;
+    return place;
+}
+
+/* The handle of the distances as `brick` says; 0: it has none. */
+static lode_handle put_distances(struct mine_store *store, const int32_t at[3],
+                                 const struct mine_cell *cell, const struct lodei_mine_brick *brick)
+{
+    struct lode_brick_opts opts = {.size = sizeof(opts), .tier = (uint8_t)(1 + brick->tier)};
+    lode_handle handle = cell->with_distances ? cell->ref : 0;
+    int status = 0;
+
+    if (!brick->with_distances) {
+        free_brick(store, handle);
+        return 0;
+    }
+    if (handle != 0 && cell->tier == brick->tier)
+        LODEI_MINE_MEMORY(store->view->meter,
+                          status = lode_sdf_encode(store->field, handle, brick->distances));
+    else
+        LODEI_MINE_MEMORY(store->view->meter,
+                          status = lode_sdf_store(store->field, DISTANCES, vector(at),
+                                                  brick->distances, &opts, &handle));
+    check(status, "storing distances");
+    return handle;
+}
+
+static lode_handle put_contents(struct mine_store *store, const int32_t at[3],
+                                const struct mine_cell *cell, const struct lodei_mine_brick *brick)
+{
+    lode_handle handle = 0;
+    int status = 0;
+
+    if (!brick->with_contents) {
+        if (cell->with_contents)
+            free_brick(store, contents_at(store, at));
+        return 0;
+    }
+    LODEI_MINE_MEMORY(store->view->meter,
+                      status = lode_sdf_raw_store(store->field, CONTENTS, vector(at),
+                                                  brick->contents, NULL, &handle));
+    check(status, "storing contents");
+    return handle;
+}
+
+static void store_put(struct mine_store *store, const int32_t at[3], const struct mine_cell *cell,
+                      const struct lodei_mine_brick *brick, int opened)
+{
+    struct place place = place_of(store, brick);
+    lode_handle distances = put_distances(store, at, cell, brick), contents = 0;
+    int same_contents = !opened && cell->with_contents == brick->with_contents;
+
+    if (!same_contents)
+        contents = put_contents(store, at, cell, brick);
+    place.brick = distances != 0 ? distances : contents;
+    if (same_contents && brick->with_contents && distances == 0)
+        place.brick = cell->with_distances ? contents_at(store, at) : cell->ref;
+    note(store, at, &place);
+    if (cell->kind == place.kind && place.kind == LODEI_MINE_INTERFACE &&
+        cell->with_distances == brick->with_distances &&
+        cell->with_contents == brick->with_contents && cell->content == brick->content)
+        return;
+    if (same_contents && brick->with_contents)
+        contents = contents_at(store, at);
+    set_node(store, at, &place, distances, contents);
+}
+
+static void store_retier(struct mine_store *store, const int32_t at[3],
+                         const struct mine_cell *cell, uint8_t tier)
+{
+    struct place place = place_at(store, at);
+    int status;
+
+    LODEI_MINE_MEMORY(store->view->meter,
+                      status = lode_sdf_retier(store->field, cell->ref, (enum lode_tier)tier));
+    check(status, "lode_sdf_retier");
+    place.tier = tier;
+    note(store, at, &place);
+}
+
+static uintptr_t store_address(const struct mine_store *store, const struct mine_cell *cell)
+{
+    (void)store;
+    return (uintptr_t)lode_peek(cell->ref);
+}
+
+/* --- Boxes --- */
+
+/* The payloads of what arrives at a place. */
+static struct place place_arrival(struct mine_store *store, const int32_t at[3],
+                                  lode_handle ret_bricks[2])
+{
+    struct lodei_mine_arrival arrival = mine_make(store->view, at);
+    struct lode_brick_opts opts = {.size = sizeof(opts), .tier = (uint8_t)(1 + arrival.tier)};
+    struct lodei_mine_brick as = {.content = arrival.content,
+                                  .with_distances = arrival.with_distances,
+                                  .with_contents = arrival.with_contents,
+                                  .inside = arrival.inside,
+                                  .tier = arrival.tier};
+    struct place place = place_of(store, &as);
+    int status = 0;
+
+    ret_bricks[DISTANCES] = ret_bricks[CONTENTS] = 0;
+    if (arrival.distances != NULL)
+        LODEI_MINE_MEMORY(store->view->meter,
+                          status = lode_sdf_store_packed(store->field, DISTANCES, vector(at),
+                                                         arrival.distances, &opts,
+                                                         &ret_bricks[DISTANCES]));
+    check(status, "loading distances");
+    if (arrival.contents != NULL)
+        LODEI_MINE_MEMORY(store->view->meter, status = lode_sdf_raw_store(
+                                                  store->field, CONTENTS, vector(at),
+                                                  arrival.contents, NULL, &ret_bricks[CONTENTS]));
+    check(status, "loading contents");
+    place.brick = ret_bricks[DISTANCES] != 0 ? ret_bricks[DISTANCES] : ret_bricks[CONTENTS];
+    return place;
+}
+
+static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
+{
+    int32_t at[3];
+
+    for (at[2] = box->low[2]; at[2] < box->high[2]; at[2]++)
+        for (at[1] = box->low[1]; at[1] < box->high[1]; at[1]++)
+            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++) {
+                lode_handle bricks[2];
+                struct place place = place_arrival(store, at, bricks);
+
+                note(store, at, &place);
+                set_node(store, at, &place, bricks[DISTANCES], bricks[CONTENTS]);
+            }
+}
+
+static void store_leave(struct mine_store *store, const struct lodei_mine_box *box)
+{
+    const struct place nothing = {.kind = LODEI_MINE_EMPTY, .content = store->air};
+    int32_t at[3];
+
+    for (at[2] = box->low[2]; at[2] < box->high[2]; at[2]++)
+        for (at[1] = box->low[1]; at[1] < box->high[1]; at[1]++)
+            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++) {
+                struct place place = place_at(store, at);
+
+                if (place.kind == LODEI_MINE_EMPTY)
+                    continue;
+                if (place.flags & WITH_CONTENTS)
+                    free_brick(store,
+                               place.flags & WITH_DISTANCES ? contents_at(store, at) : place.brick);
+                if (place.flags & WITH_DISTANCES)
+                    free_brick(store, place.brick);
+                note(store, at, &nothing);
+                set_node(store, at, &nothing, 0, 0);
+            }
+    (void)lode_sdf_trim(store->field);
+}
+
+/* --- The whole --- */
+
+static size_t slot_count(const struct mine_store *store)
+{
+    const int32_t last[3] = {store->mask[0], store->mask[1], store->mask[2]};
+
+    return slot_of(store, last) + 1;
+}
+
+static void make_table(struct mine_store *store)
+{
+    size_t slots;
+
+    for (int axis = 0; axis < 3; axis++) {
+        store->mask[axis] = 1;
+        while (store->mask[axis] < store->view->config->window[axis])
+            store->mask[axis] *= 2;
+        store->mask[axis]--;
+    }
+    slots = slot_count(store);
+    store->bricks = lode_calloc(slots, sizeof(*store->bricks));
+    store->notes = lode_malloc(slots * sizeof(*store->notes));
+    if (store->bricks == NULL || store->notes == NULL)
+        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
+    for (size_t i = 0; i < slots; i++)
+        store->notes[i] = LODEI_MINE_EMPTY | (uint32_t)store->air << 24;
+}
+
+static void store_init(struct mine_store *store, const struct mine_view *view)
+{
+    struct lode_sdf_opts field = LODE_SDF_OPTS_INIT;
+    struct lode_svo_opts tree = LODE_SVO_OPTS_INIT;
+
+    store->view = view;
+    store->air = view->config->world->air;
+    make_table(store);
+    field.channel_count = 2;
+    field.formats[CONTENTS] = LODE_CHANNEL_RAW8;
+    field.band = LODEI_MINE_BAND;
+    field.cache_bricks = 4;
+    check(lode_sdf_create(&field, &store->field), "lode_sdf_create");
+    tree.levels = 1;
+    for (int axis = 0; axis < 3; axis++)
+        while (1 << tree.levels < view->lane.high[axis] - view->lane.low[axis])
+            tree.levels++;
+    tree.centre.x = view->lane.low[0] + (1 << (tree.levels - 1));
+    tree.centre.y = view->lane.low[1] + (1 << (tree.levels - 1));
+    tree.centre.z = view->lane.low[2] + (1 << (tree.levels - 1));
+    tree.flags = LODE_SVO_COALESCE;
+    tree.empty_value = store->air;
+    check(lode_svo_create(&tree, &store->tree), "lode_svo_create");
+}
+
+static void store_finish(struct mine_store *store)
+{
+    lode_svo_destroy(store->tree);
+    lode_sdf_destroy(store->field);
+    lode_free(store->bricks);
+    lode_free(store->notes);
+}
+
+static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit)
+{
+    (void)store;
+    (void)edit;
+}
+
+static void store_settle(struct mine_store *store)
+{
+    (void)store;
+}
+
+static struct mine_cell store_tree_find(const struct mine_store *store, const int32_t at[3])
+{
+    struct lode_svo_cell cell;
+    struct mine_cell found = {0};
+
+    check(lode_svo_get(store->tree, 0, vector(at), &cell), "lode_svo_get");
+    found.content = (uint8_t)cell.content.value;
+    found.kind = cell.content.type == LODE_SVO_INTERFACE ? LODEI_MINE_INTERFACE
+                 : cell.content.type == LODE_SVO_EMPTY   ? LODEI_MINE_EMPTY
+                                                         : LODEI_MINE_HOMOGENEOUS;
+    return found;
+}
+
+static void store_count(const struct mine_store *store, struct lodei_mine_result *result)
+{
+    struct lode_svo_stats tree = {.size = sizeof(tree)};
+    struct lode_sdf_stats field = {.size = sizeof(field)};
+
+    check(lode_svo_stats(store->tree, &tree), "lode_svo_stats");
+    check(lode_sdf_stats(store->field, &field), "lode_sdf_stats");
+    for (unsigned level = 0; level < tree.levels; level++) {
+        result->nodes[LODEI_MINE_EMPTY] += tree.nodes[LODE_SVO_EMPTY][level];
+        result->nodes[LODEI_MINE_HOMOGENEOUS] += tree.nodes[LODE_SVO_HOMOGENEOUS][level];
+        result->nodes[LODEI_MINE_INTERFACE] += tree.nodes[LODE_SVO_INTERFACE][level];
+    }
+    result->node_bytes += tree.bytes[LODE_SVO_INTERFACE];
+    result->index_bytes += field.index_bytes + tree.slot_bytes;
+    result->index_bytes += slot_count(store) * (sizeof(*store->bricks) + sizeof(*store->notes));
+    result->memory_blocks += tree.groups[0] + field.raw.bricks;
+    for (unsigned tier = 0; tier < LODE_TIER_COUNT; tier++)
+        result->memory_blocks += field.tiers[tier].bricks;
+}
+
+#include "mine_dig.h"
