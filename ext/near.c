@@ -43,11 +43,15 @@ void lodei_near_add(struct lodei_near *offer)
 
 void lodei_near_remove(struct lodei_near *offer)
 {
+    int state;
+    /* Whoever is cancelled while waiting would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_lock(&lock);
     lodei_list_remove(&offer->link);
     while (offer->users > 0)
         pthread_cond_wait(&unused, &lock);
     pthread_mutex_unlock(&lock);
+    pthread_setcancelstate(state, &state);
 }
 
 static void drop(struct lodei_near *offer)

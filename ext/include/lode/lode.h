@@ -15,6 +15,8 @@
 #include "lode/frame.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/morton.h"
+#include "lode/morton_code.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
 #include "lode/regions.h"
