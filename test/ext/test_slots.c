@@ -105,7 +105,7 @@ Test(slots, kind_bits_change_alone)
 Test(slots, every_address_and_kind_comes_back)
 {
     uint32_t first = group_new();
-    for (unsigned bit = 6; bit < 47; bit++) {
+    for (unsigned bit = 6; bit < 48; bit++) {
         void *block = (void *)((uintptr_t)1 << bit), *old;
         lode_handle handle;
         cr_assert_eq(lodei_slot_publish(first, KEY, block, LODEI_SLOT_KIND_MAX, &handle), 0);
