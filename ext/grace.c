@@ -142,8 +142,7 @@ static int key_ready(void)
     return made;
 }
 
-/* Ahead of the registry's, whatever the link order: fork handlers that lock run last first, and an
- * object's lock (registry.h) is taken before those here and in slots.c. */
+/* Registered before the handlers of forklock.c, see there. */
 __attribute__((constructor(102))) static void start(void)
 {
     (void)key_ready();

@@ -20,7 +20,7 @@
  * Readers take no lock. A table that was grown out of is kept, its pages given back to the kernel
  * (they read as zero: nothing found); who finds nothing looks whether tables were changed
  * meanwhile. Who finds a group trusts its key. `lock` guards making and giving up groups, and
- * the tables; it is not to be taken while the slots' locks are held.
+ * the tables; it is not to be taken while the slots' locks are held, and is held around fork().
  */
 #include "ext/grid.h"
 
@@ -58,6 +58,7 @@ int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap
     if (table == NULL)
         return -ENOMEM;
     pthread_mutex_init(&grid->lock, NULL);
+    lodei_forklock_add(&grid->forklock, &grid->lock, LODEI_FORK_GRID);
     lodei_slots_init(&grid->slots, owner);
     grid->heap = heap;
     grid->tables = table;
@@ -69,6 +70,7 @@ int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap
 void lodei_grid_finish(struct lodei_grid *grid)
 {
     struct lodei_grid_table *table = grid->tables, *next;
+    lodei_forklock_remove(&grid->forklock);
     lodei_slots_finish(&grid->slots);
     for (; table != NULL; table = next) {
         next = table->next;

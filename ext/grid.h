@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ext/forklock.h"
 #include "ext/slots.h"
 
 /* Coordinates of bricks: signed, 21 bits an axis. */
@@ -23,6 +24,7 @@ struct lodei_grid {
     struct lodei_slots slots;
     struct lodei_grid_table *tables; /* all there are, by ->next */
     struct lode_heap *heap;          /* what tables are made of */
+    struct lodei_forklock forklock;
 };
 
 int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap);

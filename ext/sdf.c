@@ -141,7 +141,7 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
         return status;
     }
     pthread_mutex_init(&sdf->window_lock, NULL);
-    lodei_registry_add(&sdf->registered, "sdf", sdf->name, sdf, describe);
+    lodei_registry_add_locked(&sdf->registered, "sdf", sdf->name, sdf, describe, &sdf->window_lock);
     *ret_sdf = sdf;
     return 0;
 }

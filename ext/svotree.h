@@ -6,6 +6,7 @@
  *     svo.c       a tree's life, its groups and their slots, figures
  *     svofind.c   point queries
  *     svoedit.c   set and split
+ *     svobox.c    boxes set and filled
  *     svobuild.c  build
  *     svowalk.c   walk and coalesce
  *     svoorder.c  reorder, and how far it is from Morton order

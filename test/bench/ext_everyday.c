@@ -2,8 +2,11 @@
 /* The everyday allocators: arena, frame arena, stack, buddy, slab, free list, offsets. */
 #include <lode/arena.h>
 #include <lode/buddy.h>
+#include <lode/frame.h>
 #include <lode/offset.h>
 #include <lode/stackalloc.h>
+
+#include <pthread.h>
 
 #include "ext_bench.h"
 
@@ -11,6 +14,7 @@
 
 static struct lode_arena *arena;
 static struct lode_buddy *buddy;
+static struct lode_frame *frame;
 static struct lode_offset *offset;
 static struct lode_stack *stack;
 
@@ -106,6 +110,45 @@ static size_t stack_pairs(void)
             must(lode_stack_free(stack, blocks[k]));
     }
     return OPS;
+}
+
+/* ---- frame arena: two threads at once, and one alone; nanoseconds as each of them sees them ----
+ */
+
+static void frame_prepare(void)
+{
+    must(lode_frame_create(NULL, &frame));
+}
+
+static void frame_finish(void)
+{
+    lode_frame_destroy(frame);
+}
+
+static size_t frame_bump(void)
+{
+    for (int i = 0; i < OPS / 2000; i++) {
+        for (int k = 0; k < 2000; k++)
+            ext_bench_keep(lode_frame_alloc(frame, 64, 16));
+        (void)lode_frame_advance(frame);
+    }
+    return OPS;
+}
+
+static void *frame_thread(void *arg)
+{
+    for (int k = 0; k < OPS / 2; k++)
+        ext_bench_keep(lode_frame_alloc(frame, 64, 16));
+    return arg;
+}
+
+static size_t frame_contended(void)
+{
+    pthread_t other;
+    must(pthread_create(&other, NULL, frame_thread, NULL));
+    (void)frame_thread(NULL);
+    pthread_join(other, NULL);
+    return OPS / 2;
 }
 
 /* ---- buddy: 64 MiB, 4,096 blocks of up to 16 KiB at random; one block in 64 MiB of nothing ----
@@ -221,6 +264,8 @@ const struct ext_bench ext_bench_everyday[] = {
     {"buddy-random", "alloc or free", 40, buddy_prepare, buddy_random, buddy_finish},
     {"buddy-pair", "alloc or free", 40, buddy_start, buddy_pairs, buddy_finish},
     {"buddy-whole", "alloc or free", 40, buddy_start, buddy_cold_pairs, buddy_finish},
+    {"frame-alone", "alloc of 64", 15, frame_prepare, frame_bump, frame_finish},
+    {"frame-contended", "alloc of 64", 15, frame_prepare, frame_contended, frame_finish},
     {"offset-random", "alloc or free", 25, offset_prepare, offset_random, offset_finish},
     {"offset-pair", "alloc or free", 25, offset_prepare, offset_pairs, offset_finish},
     {"stack-pair", "alloc+free of 64", 0, stack_prepare, stack_pairs, stack_finish},

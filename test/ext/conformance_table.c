@@ -5,6 +5,7 @@
 #include <lode/arena.h>
 #include <lode/buddy.h>
 #include <lode/cpool.h>
+#include <lode/frame.h>
 #include <lode/pool.h>
 #include <lode/stackalloc.h>
 
@@ -220,6 +221,24 @@ static void buddy_end(struct lode_allocator *allocator)
     lode_buddy_destroy(allocator->ctx);
 }
 
+/* ---- frame arena ---- */
+
+static int frame_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_frame *frame;
+    struct lode_frame_opts o = LODE_FRAME_OPTS_INIT;
+    o.heap = heap;
+    int error = lode_frame_create(&o, &frame);
+    if (error == 0)
+        lode_frame_allocator(frame, ret_allocator);
+    return error;
+}
+
+static void frame_end(struct lode_allocator *allocator)
+{
+    lode_frame_destroy(allocator->ctx);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
@@ -304,5 +323,10 @@ const struct conformance_row conformance_rows[] = {
      .make = buddy_lent_make,
      .end = buddy_end,
      .align_max = 4096},
+    {.name = "frame",
+     .traits = LODE_TRAIT_THREADS | LODE_TRAIT_DESTROYS,
+     .make = frame_make,
+     .end = frame_end,
+     .align_max = 1 << 20},
     {0},
 };

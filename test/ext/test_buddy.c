@@ -139,6 +139,10 @@ Test(buddy, bad_frees_change_nothing)
     after = stats_of(buddy);
     cr_assert_eq(memcmp(&before, &after, sizeof(after)), 0);
     cr_assert_eq(lode_buddy_free(buddy, a), 0);
+    before = stats_of(buddy);
+    cr_assert_eq(lode_buddy_free(buddy, a), -EINVAL);
+    after = stats_of(buddy);
+    cr_assert_eq(memcmp(&before, &after, sizeof(after)), 0);
     lode_buddy_destroy(buddy);
 }
 

@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -357,6 +358,40 @@ Test(request, huge_memory_is_of_huge_kind)
     put(&a);
     r.type = LODE_MEMORY_STACK;
     assert_refused(&r, -ENOTSUP);
+}
+
+/* The flags of the mapping that `at` lies in, as the kernel names them. */
+static void mapping_flags(const void *at, char flags[256])
+{
+    char line[256];
+    uintptr_t lo = 0, hi = 0, from, to;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    cr_assert_not_null(f);
+    flags[0] = '\0';
+    while (flags[0] == '\0' && fgets(line, sizeof(line), f) != NULL)
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2) {
+            lo = from;
+            hi = to;
+        } else if (strncmp(line, "VmFlags:", 8) == 0 && (uintptr_t)at >= lo && (uintptr_t)at < hi)
+            snprintf(flags, 256, "%s", line + 8);
+    fclose(f);
+}
+
+Test(request, the_kernel_knows_of_huge_memory)
+{
+    struct lode_request r = of((size_t)3 << 20, LODE_MEMORY_VIDEO);
+    char huge[256], plain[256];
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
+        cr_skip_test("a kernel without transparent huge pages");
+    struct lode_allocation a = got(&r);
+    r.flags = LODE_REQUEST_HUGE;
+    struct lode_allocation b = got(&r);
+    mapping_flags(a.ptr, plain);
+    mapping_flags(b.ptr, huge);
+    cr_assert_not_null(strstr(huge, " hg "), "%s", huge);
+    cr_assert_null(strstr(plain, " hg "), "%s", plain);
+    put(&a);
+    put(&b);
 }
 
 /* ---- the reserve ---- */

@@ -238,6 +238,47 @@ Test(slots, the_directory_grows_under_handles)
     release_and_free(last);
 }
 
+/* ---- in a forked child ---- */
+
+static void begin_to_free(lode_handle handle)
+{
+    uint64_t *at = &lodei_handle_page(handle)->words[(uint32_t)handle % LODE_HANDLE_PAGE];
+    *at = lodei_busy_word(*at);
+}
+
+Test(slots, what_a_vanished_thread_was_freeing_is_free)
+{
+    uint32_t first = group_new();
+    lode_handle live = publish(first, block_new()), busy = publish(first + 1, block_new());
+    lode_handle raised = publish(first + 2, block_new()), pinned = publish(first + 3, block_new());
+    age(first + 4, UINT32_MAX - 1);
+    lode_handle last = publish(first + 4, block_new());
+    char *bytes = lode_pin(pinned);
+    strcpy(bytes, "mine");
+    begin_to_free(busy);
+    begin_to_free(raised);
+    lodei_handle_page(raised)->generations[(uint32_t)raised % LODE_HANDLE_PAGE]++;
+    begin_to_free(pinned);
+    begin_to_free(last);
+    lodei_slots_forked();
+    lodei_slots_verify(&slots);
+    cr_assert(lode_handle_is_live(live));
+    assert_stale(busy);
+    assert_stale(raised);
+    assert_stale(pinned);
+    assert_stale(last);
+    cr_assert_str_eq(bytes, "mine");
+    cr_assert_eq(lode_unpin(pinned), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        lode_handle before[] = {live, busy, raised, pinned};
+        if (i == 0)
+            release_and_free(live);
+        cr_assert_neq(publish(first + i, block_new()), before[i]);
+    }
+    lode_handle untouched = 77;
+    cr_assert_eq(lodei_slot_publish(first + 4, KEY, (void *)64, 1, &untouched), -ENOSPC);
+}
+
 /* ---- owners that are gone ---- */
 
 Test(slots, a_finished_owners_handles_are_stale_and_its_pages_serve_others)

@@ -12,8 +12,11 @@
 #include "lode/buddy.h"
 #include "lode/cpool.h"
 #include "lode/ds.h"
+#include "lode/frame.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/morton.h"
+#include "lode/morton_code.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
 #include "lode/regions.h"
@@ -22,5 +25,7 @@
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
 #include "lode/svo.h"
+#include "lode/temperature.h"
+#include "lode/util.h"
 
 #endif

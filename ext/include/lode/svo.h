@@ -191,6 +191,35 @@ LODE_API LODE_NODISCARD int lode_svo_set(struct lode_svo *svo, unsigned level, s
                                          const struct lode_svo_content *content,
                                          struct lode_svo_content *ret_old);
 
+/**
+ * Make every brick of a box what `contents` says: as lode_svo_set() at level 0 brick by brick, but
+ * each group of nodes the box reaches into is written once: how a slab enters a sliding window.
+ *
+ * @box       All of it within the root.
+ * @contents  One for each brick of the box, x fastest, then y, then z. Borrowed for the call.
+ * Returns    0; -ERANGE part of the box is outside of the root; -EINVAL its hi is below its lo, or
+ *            no such type; in these cases nothing has changed. -ENOSPC over max_nodes, new nodes
+ *            counted before those that go; -ENOMEM: each brick is as it was, or as `contents` says.
+ * Threads    Any, concurrently; readers find each brick as it was or as it is to be. Holds the lock
+ *            of edits for 16 x 16 x 16 bricks at a time. May call `dropped`, after all locks are
+ *            dropped.
+ * Source     Ours.
+ */
+LODE_API LODE_NODISCARD int lode_svo_set_box(struct lode_svo *svo, const struct lode_brick_box *box,
+                                             const struct lode_svo_content *contents);
+
+/**
+ * Make all of a box Empty, or Homogeneous with one value: as lode_svo_set() of the largest nodes
+ * that lie within it, but each group is written once: how a slab leaves a sliding window.
+ *
+ * @content  Not Interface (-EINVAL).
+ * Returns   as lode_svo_set_box().
+ * Threads   As there, but the lock of edits is held once, for what the box's surface cuts.
+ */
+LODE_API LODE_NODISCARD int lode_svo_fill_box(struct lode_svo *svo,
+                                              const struct lode_brick_box *box,
+                                              const struct lode_svo_content *content);
+
 /** Split the node of `level` at `at` into eight of what it is: 0, also where it was split before;
  *  -EINVAL level 0, or one above the root's; -ERANGE, -ENOSPC, -ENOMEM as for lode_svo_set(). */
 LODE_API LODE_NODISCARD int lode_svo_split(struct lode_svo *svo, unsigned level,
