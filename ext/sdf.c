@@ -318,14 +318,22 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     return status;
 }
 
-int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
 {
-    void *old;
-    int status = lodei_slot_release(lodei_handle_page(brick), brick, &old);
+    int status = lodei_slot_release(lodei_handle_page(brick), brick, ret_block);
     if (status != 0)
         return status;
     uncount_one(sdf);
     lodei_sdf_cache_drop(sdf, brick);
+    return 0;
+}
+
+int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+{
+    void *old;
+    int status = lodei_sdf_withdraw(sdf, brick, &old);
+    if (status != 0)
+        return status;
     if (old != NULL)
         lodei_grace_free(old);
     return 0;
