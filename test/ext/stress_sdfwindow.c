@@ -102,12 +102,8 @@ static void check(int exact)
         live += heap.live_blocks;
         bricks += t < LODE_TIER_COUNT ? stats.tiers[t].bricks : 0;
     }
-<<<<<<< HEAD
     lode_read_stats(&read);
     if (exact ? bricks != live || read.waiting_blocks != 0 : bricks + read.waiting_blocks > live)
-=======
-    if (bricks + read.waiting_blocks != live)
->>>>>>> 00e9963016c63deaf350537eb16172d46df9489b
         fail("blocks that are no bricks", (int)(live - bricks));
 }
 
