@@ -14,6 +14,7 @@
 #include "lode/ds.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/morton.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
 #include "lode/regions.h"
