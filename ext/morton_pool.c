@@ -74,9 +74,9 @@ static void describe(void *object, struct lode_allocator_stats *ret_stats)
 {
     struct lode_morton_pool *pool = object;
     struct lode_allocator_stats s = {0};
-    uint64_t chunks = 0, spare = read_figure(&pool->spare_bytes);
+    /* relaxed: as all figures */
+    uint64_t chunks = atomic_load_explicit(&pool->spare, memory_order_relaxed) != NULL;
     s.metadata_bytes = read_figure(&pool->shared_metadata_bytes);
-    s.mapped_bytes = spare;
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         const struct lodei_morton_figures *f = &pool->stripes[i].figures;
         s.frees += read_figure(&f->released);
@@ -84,14 +84,13 @@ static void describe(void *object, struct lode_allocator_stats *ret_stats)
         s.misses += read_figure(&f->misses);
         s.failures += read_figure(&f->failures);
         s.metadata_bytes += read_figure(&f->metadata_bytes);
-        s.mapped_bytes += read_figure(&f->chunk_bytes);
         chunks += read_figure(&f->chunks);
     }
-    s.mapped_bytes += s.metadata_bytes;
+    s.mapped_bytes = chunks * pool->cut.chunk_usable + s.metadata_bytes;
     s.blocks = s.allocs > s.frees ? s.allocs - s.frees : 0;
     s.used_bytes = s.blocks * pool->cut.stride;
     s.requested_bytes = s.blocks * pool->cut.block_bytes;
-    uint64_t slots = (chunks + (spare != 0)) * pool->cut.chunk_slots;
+    uint64_t slots = chunks * pool->cut.chunk_slots;
     s.free_bytes = (slots > s.blocks ? slots - s.blocks : 0) * pool->cut.stride;
     s.largest_free_bytes = s.free_bytes != 0 ? pool->cut.block_bytes : 0;
     *ret_stats = s;
@@ -134,6 +133,7 @@ static int cut(const struct lode_morton_pool_opts *opts, struct lodei_morton_cut
         return -EINVAL;
     ret->chunk_bytes = chunk;
     ret->chunk_log2 = lodei_log2(chunk);
+    ret->chunk_usable = lode_good_size(chunk);
     ret->chunk_slots = (uint32_t)(chunk / stride);
     ret->chunk_granules = (ret->chunk_slots + ret->granule_slots - 1) / ret->granule_slots;
     ret->chunk_words = (ret->chunk_slots + 63) / 64;
@@ -408,8 +408,8 @@ int lode_morton_pool_code(struct lode_morton_pool *pool, const void *block, uint
 
 size_t lode_morton_pool_trim(struct lode_morton_pool *pool)
 {
-    /* What was the spare is freed on the way, or in the end. */
-    size_t bytes = read_figure(&pool->spare_bytes);
+    /* First, since the chunks that end here replace each other there. */
+    size_t bytes = lodei_morton_spare_free(pool);
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         struct lodei_morton_stripe *stripe = &pool->stripes[i];
         lodei_morton_lock(&stripe->lock);
@@ -418,6 +418,6 @@ size_t lode_morton_pool_trim(struct lode_morton_pool *pool)
                 bytes += lodei_morton_chunks_trim(pool, stripe, stripe->zones[z]);
         lodei_morton_unlock(&stripe->lock);
     }
-    lodei_morton_spare_free(pool);
+    (void)lodei_morton_spare_free(pool);
     return bytes;
 }
