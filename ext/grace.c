@@ -392,6 +392,11 @@ void lodei_grace_free(void *block)
     lode_free(block);
 }
 
+int lodei_grace_quiet(void)
+{
+    return oldest_section() == UINT64_MAX;
+}
+
 void lodei_grace_settle(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {

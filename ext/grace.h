@@ -12,6 +12,9 @@
  */
 void lodei_grace_free(void *block);
 
+/* No section is open: what was made unreachable before, as above, can be used again at once. */
+int lodei_grace_quiet(void);
+
 /* Free what can be freed now of what waits. */
 void lodei_grace_settle(void);
 /* Wait until every section open now has ended; never within a section. For the end of a pool. */

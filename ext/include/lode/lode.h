@@ -15,6 +15,7 @@
 #include "lode/heap.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
+#include "lode/predict.h"
 #include "lode/sdf.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
