@@ -6,8 +6,8 @@
  * The user's hooks run here, under no lock. While an object's destructor runs its state is DYING:
  * releasing it again then is refused.
  *
- * A thread that can have no cache (out of memory, or at its very end) works on the chunks under
- * core->lock, one object at a time.
+ * A thread that can have no cache, for want of memory, works on the chunks under core->lock, one
+ * object at a time.
  */
 #include "ext/cpoolcore.h"
 

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "base/bitmap.h"
-#include "ext/poison.h"
 #include "ext/threadkey.h"
 
 #define ROWS_MIN 8
@@ -97,10 +96,10 @@ struct lodei_cpool_cache *lodei_cpool_cache_get(struct lode_cpool *cp)
 {
     struct lodei_cpool_cache *cache = lodei_cpool_cache_peek(cp);
     int saved = errno;
-    if (cache != NULL || !key_made)
+    if (cache != NULL)
         return cache;
     /* The value says no more than that there is something to do at the thread's end. */
-    if (table_grow(cp->id) == 0 && lodei_threadkey_set(key, &key) == 0)
+    if (table_grow(cp->id) == 0 && (!key_made || lodei_threadkey_set(key, &key) == 0))
         cache = cache_new(cp);
     if (cache != NULL)
         lodei_cpool_table.rows[cp->id] = (struct lodei_cpool_row){cp->serial, cache};
@@ -165,7 +164,7 @@ static void fork_done(void)
 
 __attribute__((constructor)) static void start(void)
 {
-    /* Without a key every operation goes to the depot, without a cache. */
+    /* Fails where there are no threads, so that none will end (glibc before 2.34). */
     key_made = lodei_threadkey_create(&key, thread_ends) == 0;
     (void)pthread_atfork(fork_prepare, fork_done, fork_done);
 }

@@ -159,6 +159,7 @@ void lodei_cpool_depot_drain(struct lode_cpool *cp, size_t keep)
         list_push(&cp->empty, m);
     }
     cp->full_low = cp->full.count;
+    lodei_pool_verify(cp->core);
 }
 
 void lodei_cpool_depot_free(struct lode_cpool *cp)
@@ -201,6 +202,7 @@ static uint32_t fetch(struct lode_cpool *cp, struct lodei_cpool_cache *cache, in
         lodei_pool_note_peak(p);
     }
     *ret_epoch = spend(p, m->count);
+    lodei_pool_verify(p);
     pthread_mutex_unlock(&p->lock);
     return m->count;
 }

@@ -13,7 +13,8 @@
 
 #include "base/bits.h"
 
-#define HEAP_ALIGN 16 /* of every block of lode_malloc() */
+#define HEAP_ALIGN  16 /* of every block of lode_malloc() */
+#define LARGE_BYTES ((size_t)16 << 10)
 
 void *lodei_ds_alloc(const struct lode_allocator *allocator, size_t bytes, size_t align)
 {
@@ -94,15 +95,18 @@ static int resize_array(struct lodei_array *a, size_t need, size_t wanted, size_
 }
 
 /* The growth of a bump vector: an eighth more costs nothing where the block is extended in place.
- * Where it had to move it is the newest block now, and can be extended to double. */
+ * Where it had to move it is the newest block now, and can be extended to double. A large one may
+ * stand in a chunk of its own (arena.h: over a quarter of 64 KiB at least), which nothing extends:
+ * that one grows by half, in one go. */
 static int grow_in_steps(struct lodei_array *a, size_t need, size_t limit, size_t item_bytes,
                          size_t align)
 {
     size_t old = a->capacity, step = lodei_max(old / 8, 256 / item_bytes);
-    size_t wanted = lodei_min(lodei_max(need, old + step), limit);
+    int large = old * item_bytes >= LARGE_BYTES;
+    size_t wanted = lodei_min(lodei_max(need, old + (large ? old / 2 : step)), limit);
     void *before = a->items;
     int status = resize_array(a, need, wanted, item_bytes, align);
-    if (status != 0 || before == NULL || a->items == before)
+    if (status != 0 || before == NULL || a->items == before || large)
         return status;
     wanted = lodei_min(generous(old, need, item_bytes), limit);
     void *items = wanted <= a->capacity

@@ -24,9 +24,10 @@
  * Blocks are freed under the lock of where they waited: when lodei_grace_wait() has had each lock
  * once, none is on its way to a heap that is about to be destroyed.
  *
- * Locks: record->busy (the thread's own but for lodei_grace_settle()), then `lock`, which guards
- * the list of records and the queue. Records are reused and never freed. It must never call into
- * the program.
+ * Locks, in this order: `records_lock` for the list of records, record->busy (the thread's own but
+ * for lodei_grace_settle()), `lock` for the queue. All are held around fork(), so that what waits
+ * is whole in the child, whoever was at it. Records are reused and never freed. It must never call
+ * into the program.
  */
 #include "ext/grace.h"
 
@@ -54,7 +55,7 @@ struct waiting {
 struct record {
     _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
     uint32_t depth;         /* the thread's own */
-    uint32_t taken;         /* guarded by lock */
+    uint32_t taken;         /* guarded by records_lock */
     uint32_t in_the_way;    /* the thread's own: so many ends of sections it need not look */
     uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
     struct record *next;    /* written once */
@@ -63,42 +64,63 @@ struct record {
     struct waiting held[HELD]; /* in rising epoch */
 } __attribute__((aligned(64)));
 
+static pthread_mutex_t records_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct record *_Atomic records; /* grows at its head; read without lock */
+static struct record *_Atomic records; /* grows at its head, under records_lock; read without */
 static _Atomic uint64_t epoch = 1;
 static struct waiting *queue; /* guarded by lock: a ring of queue_capacity, a power of two */
 static size_t queue_capacity, queue_first;
 static _Atomic size_t queue_count;
+static _Atomic int trying; /* a thread is in queue_try() */
 static pthread_key_t thread_key;
 static _Atomic int key_state; /* 0: no key, 1: somebody makes it, 2: it is there */
-static uint64_t record_count; /* guarded by lock */
+static uint64_t record_count; /* guarded by records_lock */
 
 #define SECTION_SHIFT 44
 
 static _Thread_local struct record *self __attribute__((tls_model("initial-exec")));
 
+static void record_lock(struct record *r)
+{
+    /* acquire: pairs with the release in record_unlock() */
+    while (atomic_exchange_explicit(&r->busy, 1, memory_order_acquire) != 0)
+        sched_yield();
+}
+
+static void record_unlock(struct record *r)
+{
+    atomic_store_explicit(&r->busy, 0, memory_order_release);
+}
+
+/* ---- fork ---- */
+
 static void fork_prepare(void)
 {
     lodei_slots_fork_lock();
+    pthread_mutex_lock(&records_lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_lock(r);
     pthread_mutex_lock(&lock);
 }
 
 static void fork_parent(void)
 {
     pthread_mutex_unlock(&lock);
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
+        record_unlock(r);
+    pthread_mutex_unlock(&records_lock);
     lodei_slots_fork_unlock();
 }
 
 static void fork_child(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next)
-        if (r != self) {
+        if (r != self) { /* what waits in it is the next owner's */
             atomic_store(&r->since, 0);
             r->depth = 0;
             r->taken = 0;
-            atomic_store(&r->busy, 0);
-            atomic_store(&r->held_count, 0); /* a vanished thread may have stood in the middle */
         }
+    atomic_store(&trying, 0);
     lodei_slots_forked();
     fork_parent();
 }
@@ -122,7 +144,8 @@ static int key_ready(void)
     return made;
 }
 
-__attribute__((constructor)) static void start(void)
+/* Registered before the handlers of forklock.c, see there. */
+__attribute__((constructor(102))) static void start(void)
 {
     (void)key_ready();
     /* Fails only without memory at load time; then a fork at an unlucky moment is what is left. */
@@ -132,12 +155,14 @@ __attribute__((constructor)) static void start(void)
 static struct record *record_take(void)
 {
     struct record *r;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&records_lock);
     for (r = atomic_load_explicit(&records, memory_order_relaxed); r != NULL; r = r->next)
         if (!r->taken)
             break;
     if (r == NULL) {
+        int saved = errno;
         r = lode_heap_aligned_alloc(lode_heap_default(), 64, sizeof(*r));
+        errno = saved;
         if (r != NULL) {
             *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed),
                                  .section = ++record_count << SECTION_SHIFT};
@@ -146,7 +171,7 @@ static struct record *record_take(void)
     }
     if (r != NULL)
         r->taken = 1;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&records_lock);
     return r;
 }
 
@@ -157,9 +182,9 @@ static LODE_NOINLINE int register_thread(void)
     if (r == NULL)
         return -ENOMEM;
     if (with_key && lodei_threadkey_set(thread_key, r) != 0) {
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(&records_lock);
         r->taken = 0;
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&records_lock);
         return -ENOMEM;
     }
     self = r;
@@ -169,8 +194,7 @@ static LODE_NOINLINE int register_thread(void)
 int lode_read_begin(void)
 {
     if (lode_unlikely(self == NULL)) {
-        int saved = errno, status = register_thread();
-        errno = saved;
+        int status = register_thread();
         if (status != 0)
             return status;
     }
@@ -195,18 +219,6 @@ static uint64_t oldest_section(void)
 }
 
 /* ---- blocks in a record ---- */
-
-static void record_lock(struct record *r)
-{
-    /* acquire: pairs with the release in record_unlock() */
-    while (atomic_exchange_explicit(&r->busy, 1, memory_order_acquire) != 0)
-        sched_yield();
-}
-
-static void record_unlock(struct record *r)
-{
-    atomic_store_explicit(&r->busy, 0, memory_order_release);
-}
 
 /* Free what can go of what waits in a record; it is locked. */
 static void record_settle(struct record *r)
@@ -256,16 +268,18 @@ static int queue_push(void *block)
     return status;
 }
 
-static void queue_settle(void)
+/* Some at a time: others may wait for the lock. 1: there may be more that can go. */
+static int queue_settle(void)
 {
     uint64_t oldest = oldest_section();
-    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
-    while (count != 0 && queue[queue_first].epoch < oldest) {
+    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), gone = 0;
+    while (gone < HELD && gone < count && queue[queue_first].epoch < oldest) {
         lode_free(queue[queue_first].block);
         queue_first = (queue_first + 1) & (queue_capacity - 1);
-        count--;
+        gone++;
     }
-    atomic_store_explicit(&queue_count, count, memory_order_relaxed);
+    atomic_store_explicit(&queue_count, count - gone, memory_order_relaxed);
+    return gone == HELD;
 }
 
 /* Move what waits in a record to the queue; both are locked. 0 or -ENOMEM, and the rest stays. */
@@ -281,15 +295,22 @@ static int record_spill(struct record *r)
 
 /* ---- what threads do ---- */
 
+static void queue_settle_all(void)
+{
+    int more;
+    do {
+        pthread_mutex_lock(&lock);
+        more = queue_settle();
+        pthread_mutex_unlock(&lock);
+    } while (more);
+}
+
 /* This thread may be the one that others' blocks waited for. Somebody else at it is as good. */
 static void queue_try(void)
 {
-    static _Atomic int trying;
     if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
         return;
-    pthread_mutex_lock(&lock);
-    queue_settle();
-    pthread_mutex_unlock(&lock);
+    queue_settle_all();
     atomic_store_explicit(&trying, 0, memory_order_relaxed);
 }
 
@@ -303,10 +324,12 @@ static void thread_ended(void *record)
     record_settle(r);
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
-    queue_settle();
-    r->taken = 0;
     pthread_mutex_unlock(&lock);
     record_unlock(r);
+    queue_try();
+    pthread_mutex_lock(&records_lock);
+    r->taken = 0;
+    pthread_mutex_unlock(&records_lock);
 }
 
 /* A section of this thread has ended, and blocks wait here. While others' sections are in the way
@@ -364,9 +387,9 @@ static int hold(struct record *r, void *block)
     return status;
 }
 
-static void free_now(void *block)
+/* Blocks were freed at once: what waits may be able to go, too. */
+static void freed_now(void)
 {
-    lode_free(block);
     struct record *r = self;
     if (lode_unlikely(r != NULL &&
                       atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0)) {
@@ -378,12 +401,9 @@ static void free_now(void *block)
         queue_try();
 }
 
-void lodei_grace_free(void *block)
+/* A section is open somewhere. */
+static void free_later(void *block)
 {
-    if (lode_likely(oldest_section() == UINT64_MAX)) {
-        free_now(block);
-        return;
-    }
     if ((self != NULL || register_thread() == 0) && hold(self, block) == 0)
         return;
     if (lodei_grace_inside())
@@ -397,6 +417,33 @@ int lodei_grace_quiet(void)
     return oldest_section() == UINT64_MAX;
 }
 
+void lodei_grace_free(void *block)
+{
+    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+        free_later(block);
+        return;
+    }
+    lode_free(block);
+    freed_now();
+}
+
+void lodei_grace_free_all(void *const *blocks, size_t count)
+{
+    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+        for (size_t i = 0; i < count; i++)
+            free_later(blocks[i]);
+        if (oldest_section() == UINT64_MAX)
+            freed_now(); /* it has ended meanwhile */
+        return;
+    }
+    /* a freed block is written to: it becomes a link of a list */
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(blocks[i], 1);
+    for (size_t i = 0; i < count; i++)
+        lode_free(blocks[i]);
+    freed_now();
+}
+
 void lodei_grace_settle(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
@@ -404,9 +451,7 @@ void lodei_grace_settle(void)
         record_settle(r);
         record_unlock(r);
     }
-    pthread_mutex_lock(&lock);
-    queue_settle();
-    pthread_mutex_unlock(&lock);
+    queue_settle_all();
 }
 
 int lodei_grace_inside(void)

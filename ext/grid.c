@@ -7,15 +7,20 @@
  * brick needs no entry of its own, and whether there is a brick is one word, the slot's: alloc and
  * free of a brick in a group that exists take no lock.
  *
- *     table: | 0 | group + 1 | gone | group + 1 | ... |      linear probing, at most half full
+ *     table: | 0 | group + 1 | gone | group + 1 | ... |      open addressing, at most half full
  *
- * Groups that are neighbours stand side by side in the table: the low two bits of each axis of a
- * key are the low six of the position, the rest is hashed (4 x 4 x 4 groups: 256 bytes of table).
+ * Groups that are neighbours stand side by side in the table: a cell of 4 x 4 x 4 groups is hashed
+ * to 64 entries that follow each other, 256 bytes, and the place of a group in its cell, XOR six
+ * more bits of the hash, chooses one: cells of which only one place is used, as in a column, do not
+ * crowd the same places of all. A taken entry leads to one 101 further: a cell whose 64 are
+ * another's goes over to the next ones, instead of walking through the other's. 101 is odd, so that
+ * every entry comes up; in half full tables of columns, cubes, terrain and random groups, 20 to
+ * 131,000, a find looked at 1.4 entries on average and 1.8 in the worst of them (65: 3.6).
  *
  * Readers take no lock. A table that was grown out of is kept, its pages given back to the kernel
  * (they read as zero: nothing found); who finds nothing looks whether tables were changed
  * meanwhile. Who finds a group trusts its key. `lock` guards making and giving up groups, and
- * the tables; it is not to be taken while the slots' locks are held.
+ * the tables; it is not to be taken while the slots' locks are held, and is held around fork().
  */
 #include "ext/grid.h"
 
@@ -28,6 +33,7 @@
 
 #define TABLE_FIRST 64u
 #define ENTRY_GONE  UINT32_MAX
+#define NEXT_ENTRY  101u
 
 struct lodei_grid_table {
     struct lodei_grid_table *next;
@@ -52,6 +58,7 @@ int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap
     if (table == NULL)
         return -ENOMEM;
     pthread_mutex_init(&grid->lock, NULL);
+    lodei_forklock_add(&grid->forklock, &grid->lock, LODEI_FORK_GRID);
     lodei_slots_init(&grid->slots, owner);
     grid->heap = heap;
     grid->tables = table;
@@ -63,6 +70,7 @@ int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap
 void lodei_grid_finish(struct lodei_grid *grid)
 {
     struct lodei_grid_table *table = grid->tables, *next;
+    lodei_forklock_remove(&grid->forklock);
     lodei_slots_finish(&grid->slots);
     for (; table != NULL; table = next) {
         next = table->next;
@@ -73,15 +81,18 @@ void lodei_grid_finish(struct lodei_grid *grid)
 
 static uint32_t home_of(uint64_t key)
 {
-    uint64_t low = (key & 1) | (key >> 20 & 1) << 1 | (key >> 40 & 1) << 2;
-    uint64_t high = key & ~((uint64_t)1 | (uint64_t)1 << 20 | (uint64_t)1 << 40);
-    /* multiplicative hashing, Knuth 6.4; the constant is 2^64 / the golden ratio */
-    return (uint32_t)((high * UINT64_C(0x9e3779b97f4a7c15) >> 32 & ~(uint64_t)7) | low);
+    uint64_t place = (key & 3) | (key >> 20 & 3) << 2 | (key >> 40 & 3) << 4;
+    uint64_t cell = key & ~((uint64_t)3 | (uint64_t)3 << 20 | (uint64_t)3 << 40);
+    /* Multiplicative hashing, Knuth 6.4; the constant is 2^64 / the golden ratio. Twice, the high
+     * half folded down between: once leaves the low bits of the result without the high axes. */
+    uint64_t hash = cell * UINT64_C(0x9e3779b97f4a7c15);
+    hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(hash >> 32 & ~(uint64_t)63) | (uint32_t)(place ^ hash >> 58);
 }
 
 static uint32_t table_find(const struct lodei_grid_table *table, uint64_t key)
 {
-    for (uint32_t i = home_of(key);; i++) {
+    for (uint32_t i = home_of(key);; i += NEXT_ENTRY) {
         /* acquire: pairs with the release in table_put(): the group's key is visible */
         uint32_t entry =
             atomic_load_explicit(&table->entries[i & table->mask], memory_order_acquire);
@@ -90,6 +101,16 @@ static uint32_t table_find(const struct lodei_grid_table *table, uint64_t key)
         if (entry != ENTRY_GONE && lodei_group_key((entry - 1) * 8) == key)
             return (entry - 1) * 8;
     }
+}
+
+/* The entry that leads to a group which is in the table. */
+static uint32_t table_place(const struct lodei_grid_table *table, uint64_t key, uint32_t first)
+{
+    uint32_t i = home_of(key);
+    while (atomic_load_explicit(&table->entries[i & table->mask], memory_order_relaxed) !=
+           first / 8 + 1)
+        i += NEXT_ENTRY;
+    return i & table->mask;
 }
 
 uint32_t lodei_grid_find(struct lodei_grid *grid, uint64_t key)
@@ -111,14 +132,15 @@ static void table_put(struct lodei_grid_table *table, uint64_t key, uint32_t fir
 {
     uint32_t i = home_of(key);
     while (atomic_load_explicit(&table->entries[i & table->mask], memory_order_relaxed) != 0)
-        i++;
+        i += NEXT_ENTRY;
     table->filled++;
     table->live++;
     /* release: pairs with the acquire in table_find() */
     atomic_store_explicit(&table->entries[i & table->mask], first / 8 + 1, memory_order_release);
 }
 
-/* Whole OS pages of entries are with the kernel again, the others cleared. */
+/* Whole OS pages of entries are with the kernel again, the others cleared. release: who reads an
+ * emptied entry sees that tables were changed. */
 static void table_clear(struct lodei_grid_table *table)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -131,7 +153,7 @@ static void table_clear(struct lodei_grid_table *table)
     }
     for (_Atomic uint32_t *e = table->entries; (char *)e < end; e++)
         if ((char *)e < inner || (char *)e >= inner_end)
-            atomic_store_explicit(e, 0, memory_order_relaxed);
+            atomic_store_explicit(e, 0, memory_order_release);
 }
 
 /* An empty table of this size that is not the current one. */
@@ -147,6 +169,21 @@ static struct lodei_grid_table *table_spare(struct lodei_grid *grid, uint32_t en
         grid->tables = table;
     }
     return table;
+}
+
+static uint64_t verify_locked(const struct lodei_grid *grid);
+
+/* Where the work is O(grid) anyway. */
+static void verify_full(const struct lodei_grid *grid)
+{
+    if (LODE_CHECKS >= 2)
+        (void)verify_locked(grid);
+}
+
+static void verify_group(const struct lodei_grid *grid, uint32_t first)
+{
+    if (LODE_CHECKS >= 2)
+        lodei_group_verify(&grid->slots, first);
 }
 
 /* Move to a table in which there is room, without what is gone. */
@@ -173,6 +210,7 @@ static int table_change(struct lodei_grid *grid)
     atomic_store_explicit(&grid->table, table, memory_order_release);
     atomic_fetch_add_explicit(&grid->changes, 1, memory_order_acq_rel);
     table_clear(old);
+    verify_full(grid);
     return 0;
 }
 
@@ -186,8 +224,10 @@ static int group_make(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first
         table = atomic_load_explicit(&grid->table, memory_order_relaxed);
     }
     int status = lodei_slots_take(&grid->slots, key, ret_first);
-    if (status == 0)
+    if (status == 0) {
         table_put(table, key, *ret_first);
+        verify_group(grid, *ret_first);
+    }
     return status;
 }
 
@@ -214,13 +254,11 @@ int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
     struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
     uint32_t first = table_find(table, key);
     if (first != UINT32_MAX && lodei_slots_give(&grid->slots, first) == 0) {
-        uint32_t i = home_of(key);
-        while (atomic_load_explicit(&table->entries[i & table->mask], memory_order_relaxed) !=
-               first / 8 + 1)
-            i++;
         /* relaxed: whoever still reads the entry finds another key */
-        atomic_store_explicit(&table->entries[i & table->mask], ENTRY_GONE, memory_order_relaxed);
+        atomic_store_explicit(&table->entries[table_place(table, key, first)], ENTRY_GONE,
+                              memory_order_relaxed);
         table->live--;
+        verify_group(grid, first);
         given = 1;
     }
     pthread_mutex_unlock(&grid->lock);
@@ -304,18 +342,22 @@ int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t 
     pthread_mutex_lock(&grid->lock);
     uint64_t cells = 1, groups = grid->slots.groups_used;
     pthread_mutex_unlock(&grid->lock);
+    int32_t from[3], to[3];
     for (int axis = 0; axis < 3; axis++) {
-        if (hi[axis] < lo[axis])
+        from[axis] = lo[axis] > LODEI_GRID_MIN ? lo[axis] : LODEI_GRID_MIN;
+        to[axis] = hi[axis] < LODEI_GRID_MAX ? hi[axis] : LODEI_GRID_MAX;
+        if (to[axis] < from[axis])
             return 0;
-        cells *= (uint64_t)((hi[axis] >> 1) - (lo[axis] >> 1)) + 1;
-        if (cells > groups) {
-            struct boxed b = {lo, hi, visit, ctx};
-            return each_in_pages(grid, visit_in_box, &b);
-        }
+        /* no overflow: 2^60 at most */
+        cells *= (uint64_t)((to[axis] >> 1) - (from[axis] >> 1)) + 1;
     }
-    for (int32_t z = lo[2] & ~1; z <= hi[2]; z += 2)
-        for (int32_t y = lo[1] & ~1; y <= hi[1]; y += 2)
-            for (int32_t x = lo[0] & ~1; x <= hi[0]; x += 2) {
+    if (cells > groups) {
+        struct boxed b = {from, to, visit, ctx};
+        return each_in_pages(grid, visit_in_box, &b);
+    }
+    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
+        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
+            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
                 uint64_t key = lodei_grid_key(x, y, z);
                 uint32_t first = lodei_grid_find(grid, key);
                 int status = first != UINT32_MAX ? visit(ctx, key, first) : 0;
@@ -323,6 +365,57 @@ int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t 
                     return status;
             }
     return 0;
+}
+
+/* ---- checking ---- */
+
+static uint64_t verify_entries(const struct lodei_grid *grid, const struct lodei_grid_table *table)
+{
+    uint32_t filled = 0, live = 0;
+    uint64_t looks = 0;
+    for (uint32_t at = 0; at <= table->mask; at++) {
+        uint32_t entry = atomic_load_explicit(&table->entries[at], memory_order_relaxed);
+        filled += entry != 0;
+        if (entry == 0 || entry == ENTRY_GONE)
+            continue;
+        live++;
+        uint32_t first = (entry - 1) * 8, i;
+        uint64_t key = lodei_group_key(first);
+        lodei_group_verify(&grid->slots, first);
+        lodei_holds((key & LODEI_KEY_FREE) == 0 && table_find(table, key) == first);
+        for (i = home_of(key); (i & table->mask) != at; i += NEXT_ENTRY)
+            looks++;
+        looks++;
+    }
+    lodei_holds(filled == table->filled && live == table->live);
+    return looks;
+}
+
+static uint64_t verify_locked(const struct lodei_grid *grid)
+{
+    const struct lodei_grid_table *current =
+        atomic_load_explicit(&grid->table, memory_order_relaxed);
+    int known = 0;
+    lodei_slots_verify(&grid->slots);
+    for (const struct lodei_grid_table *t = grid->tables; t != NULL; t = t->next) {
+        lodei_holds(t->mask + 1 >= TABLE_FIRST && (t->mask & (t->mask + 1)) == 0);
+        lodei_holds(t->live <= t->filled && t->filled <= t->mask / 2 + 1);
+        known += t == current;
+        if (t == current)
+            continue;
+        lodei_holds(t->filled == 0);
+        (void)verify_entries(grid, t);
+    }
+    lodei_holds(known == 1 && current->live == grid->slots.groups_used);
+    return verify_entries(grid, current);
+}
+
+size_t lodei_grid_verify(struct lodei_grid *grid)
+{
+    pthread_mutex_lock(&grid->lock);
+    size_t looks = verify_locked(grid);
+    pthread_mutex_unlock(&grid->lock);
+    return looks;
 }
 
 void lodei_grid_figures(struct lodei_grid *grid, size_t *ret_used, size_t *ret_mapped)

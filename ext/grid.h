@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ext/forklock.h"
 #include "ext/slots.h"
 
 /* Coordinates of bricks: signed, 21 bits an axis. */
@@ -23,6 +24,7 @@ struct lodei_grid {
     struct lodei_slots slots;
     struct lodei_grid_table *tables; /* all there are, by ->next */
     struct lode_heap *heap;          /* what tables are made of */
+    struct lodei_forklock forklock;
 };
 
 int lodei_grid_init(struct lodei_grid *grid, void *owner, struct lode_heap *heap);
@@ -34,7 +36,7 @@ LODE_INLINE int lodei_grid_holds(int32_t x, int32_t y, int32_t z)
     return (((uint32_t)x - min) | ((uint32_t)y - min) | ((uint32_t)z - min)) >> 21 == 0;
 }
 
-/* The key of the group of a coordinate: 20 bits an axis, of 2 x 2 x 2 bricks. */
+/* The key of the group of a coordinate in range: 20 bits an axis, of 2 x 2 x 2 bricks. */
 LODE_INLINE uint64_t lodei_grid_key(int32_t x, int32_t y, int32_t z)
 {
     return (uint64_t)((uint32_t)(x - LODEI_GRID_MIN) >> 1) |
@@ -69,11 +71,16 @@ int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key);
 
 /*
  * Visit every group of the grid, or of those the box of coordinates touches: lo and hi inclusive,
- * NULL for all. No lock is held during a visit; groups made meanwhile may be left out. Returns
- * what a visit returned that was not 0.
+ * NULL for all; what of the box is out of range has none. No lock is held during a visit; groups
+ * made meanwhile may be left out, and one that is given up and made again may be visited twice.
+ * Returns what a visit returned that was not 0.
  */
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
                     int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx);
+
+/* Assert every invariant, O(grid). Returns how many entries a find of each group looks at, in all.
+ */
+size_t lodei_grid_verify(struct lodei_grid *grid);
 
 /* Bytes of tables and of slot pages: used, and as mapped. */
 void lodei_grid_figures(struct lodei_grid *grid, size_t *ret_used, size_t *ret_mapped);

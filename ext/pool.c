@@ -227,6 +227,7 @@ static uint32_t refill(struct lodei_pool *p)
     uint32_t n = lodei_pool_take(p, p->front.hot, lodei_max(1, p->hot_cap / 2), 0);
     set_hot_count(p, n);
     set_hot_low(p, n);
+    lodei_pool_verify(p);
     pthread_mutex_unlock(&p->lock);
     return n;
 }
@@ -273,7 +274,6 @@ static void push(struct lodei_pool *p, struct lode_pool_slot slot)
 {
     uint32_t n = p->front.hot_count;
     lodei_taken(slot.object, p->object_bytes);
-    lodei_pool_set_bit(slot.bit, 0);
     if (n == p->hot_cap) {
         pthread_mutex_lock(&p->lock);
         lodei_pool_note_peak(p);
@@ -281,6 +281,7 @@ static void push(struct lodei_pool *p, struct lode_pool_slot slot)
         pthread_mutex_unlock(&p->lock);
         n = p->front.hot_count;
     }
+    lodei_pool_set_bit(slot.bit, 0);
     p->front.hot[n] = slot;
     set_hot_count(p, n + 1);
 }
@@ -361,9 +362,8 @@ static void destruct(struct lodei_pool *p, void *object)
     p->dying = dying.outer;
 }
 
-int lode_pool_release_slow(struct lode_pool *pool, void *object)
+static LODE_NOINLINE int release(struct lodei_pool *p, void *object)
 {
-    struct lodei_pool *p = lodei_pool_of(pool);
     uint32_t slot;
     if (object == NULL)
         return 0;
@@ -377,6 +377,28 @@ int lode_pool_release_slow(struct lode_pool *pool, void *object)
         destruct(p, object);
     push(p, (struct lode_pool_slot){object, ((uintptr_t)lodei_pool_bits(chunk) << 3) + slot});
     errno = saved;
+    return 0;
+}
+
+/* Pools with remote releases come here for each of their own; all others, when the inline path
+ * knows no further. */
+int lode_pool_release_slow(struct lode_pool *pool, void *object)
+{
+    struct lodei_pool *p = lodei_pool_of(pool);
+    uint32_t slot, n = pool->hot_count;
+    struct lode_pool_chunk *chunk = lodei_pool_glance(p, object, &slot);
+    if (lode_unlikely(chunk == NULL || chunk->remote == NULL || p->out_of_line || n == p->hot_cap))
+        return release(p, object);
+    uint64_t *word = lodei_pool_bits(chunk) + slot / 64, mask = (uint64_t)1 << (slot & 63);
+    /* relaxed: the bit of an object that somebody else has just released may come too late, as
+     * lode_pool_release_remote() says */
+    uint64_t remote = __atomic_load_n(&chunk->remote[slot / 64], __ATOMIC_RELAXED);
+    if (lode_unlikely((*word & ~remote & mask) == 0))
+        return release(p, object);
+    __atomic_store_n(word, *word & ~mask, __ATOMIC_RELAXED);
+    pool->hot[n].object = object;
+    pool->hot[n].bit = ((uintptr_t)lodei_pool_bits(chunk) << 3) + slot;
+    set_hot_count(p, n + 1);
     return 0;
 }
 
@@ -398,4 +420,5 @@ void lodei_pool_flush(struct lodei_pool *p, uint32_t n)
     memmove(p->front.hot, p->front.hot + n, left * sizeof(p->front.hot[0]));
     set_hot_count(p, left);
     set_hot_low(p, left);
+    lodei_pool_verify(p);
 }

@@ -229,6 +229,15 @@ int lodei_pool_run_dry(struct lodei_pool *p);
 /* Take remote releases back into their chunks. The pool's thread, under the lock. */
 void lodei_pool_collect(struct lodei_pool *p);
 
+/* ---- poolverify.c ---- */
+
+/* Assert every invariant. Under the lock, by the pool's thread. */
+#if LODE_CHECKS >= 2
+void lodei_pool_verify(const struct lodei_pool *p);
+#else
+#define lodei_pool_verify(p) ((void)(p))
+#endif
+
 /* ---- pooldemand.c ---- */
 
 /* Note how many were live since the last call. Under the lock. */

@@ -147,6 +147,7 @@ void lodei_pool_epoch(struct lodei_pool *p)
     lodei_pool_note_peak(p);
     struct plan plan = decide(p);
     lodei_pool_budget(p);
+    lodei_pool_verify(p);
     pthread_mutex_unlock(&p->lock);
     if (plan.grow_objects > 0)
         grow_ahead(p, plan.grow_objects);

@@ -107,6 +107,7 @@ void lode_pool_clear(struct lode_pool *pool)
     p->rising = 0;
     p->front.hot_count = p->front.hot_low = 0;
     size_t capacity = p->chunks * p->front.slots;
+    lodei_pool_verify(p);
     pthread_mutex_unlock(&p->lock);
     if (capacity > p->initial)
         (void)lodei_pool_give_back(p, SIZE_MAX, p->initial);

@@ -53,12 +53,16 @@ void lodei_pools_add(struct lodei_pool *p)
 
 void lodei_pools_remove(struct lodei_pool *p)
 {
+    int state;
+    /* Whoever is cancelled while waiting would keep the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_lock(&lock);
     p->closing = 1;
     while (p->pins > 0)
         pthread_cond_wait(&unpinned, &lock);
     lodei_list_remove(&p->link);
     pthread_mutex_unlock(&lock);
+    pthread_setcancelstate(state, &state);
 }
 
 struct lodei_pool *lodei_pools_pin(uint64_t serial)

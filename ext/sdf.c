@@ -146,7 +146,7 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
         return status;
     }
     pthread_mutex_init(&sdf->window_lock, NULL);
-    lodei_registry_add(&sdf->registered, "sdf", sdf->name, sdf, describe);
+    lodei_registry_add_locked(&sdf->registered, "sdf", sdf->name, sdf, describe, &sdf->window_lock);
     *ret_sdf = sdf;
     return 0;
 }
@@ -319,14 +319,22 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     return status;
 }
 
-int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
 {
-    void *old;
-    int status = lodei_slot_release(lodei_handle_page(brick), brick, &old);
+    int status = lodei_slot_release(lodei_handle_page(brick), brick, ret_block);
     if (status != 0)
         return status;
     uncount_one(sdf);
     lodei_sdf_cache_drop(sdf, brick);
+    return 0;
+}
+
+int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+{
+    void *old;
+    int status = lodei_sdf_withdraw(sdf, brick, &old);
+    if (status != 0)
+        return status;
     if (old != NULL)
         lodei_grace_free(old);
     return 0;

@@ -85,15 +85,18 @@ static float least_distance(const float *values, unsigned count)
     return least;
 }
 
-/* Give the block to the brick at `at`, new or there already; a section is open. *ret_old is to be
- * freed after it. */
+/* Give the block to the brick at `at`, new or there already. *ret_old is to be freed. */
 static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                     void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
 {
     lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
     if (brick == 0)
         return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
-    int status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    int status = lode_read_begin();
+    if (status != 0)
+        return status;
+    status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    lode_read_end();
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -105,13 +108,10 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
 {
     struct old old = {.tier = LODEI_TIER_RAW};
     lode_handle brick = 0;
-    int status = lode_read_begin();
-    if (status == 0) {
-        do
-            status = put_once(sdf, channel, at, block, kind, &brick, &old.block);
-        while (status == -EEXIST || status == -ESTALE);
-        lode_read_end();
-    }
+    int status;
+    do
+        status = put_once(sdf, channel, at, block, kind, &brick, &old.block);
+    while (status == -EEXIST || status == -ESTALE);
     if (status != 0) {
         lode_free(block);
         return status;
@@ -196,6 +196,15 @@ int lode_sdf_decode(struct lode_sdf *sdf, lode_handle brick, float *ret_values)
     }
     lode_read_end();
     return word != 0 ? 0 : -ESTALE;
+}
+
+int lode_sdf_unpack(const struct lode_sdf *sdf, enum lode_tier tier, float band,
+                    const void *payload, float *ret_values)
+{
+    if ((unsigned)tier >= LODE_TIER_COUNT || !lodei_sdf_band_valid(band))
+        return -EINVAL;
+    lodei_sdf_decode(lodei_tier_bits((unsigned)tier), sdf->dim, band, payload, ret_values);
+    return 0;
 }
 
 int lode_sdf_raw_read(struct lode_sdf *sdf, lode_handle brick, void *ret_elements)

@@ -10,7 +10,8 @@
  * but those who asked for it. The victim is the way used longest ago without a view on it; if all
  * have views, the values go into a block of their own, freed when its view ends.
  *
- * One lock per cache guards all of it but the values; it is held for some instructions only.
+ * One lock per cache guards all of it but the values; it is held for some instructions only, and
+ * around fork().
  */
 #include <errno.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct entry {
 
 struct lodei_sdf_cache {
     pthread_mutex_t lock;
+    struct lodei_forklock forklock;
     uint32_t sets;
     uint32_t clock;
     uint64_t hits, misses;
@@ -58,6 +60,7 @@ int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks)
         return -ENOMEM;
     }
     pthread_mutex_init(&cache->lock, NULL);
+    lodei_forklock_add(&cache->forklock, &cache->lock, LODEI_FORK_CACHE);
     cache->sets = sets;
     cache->value_bytes = value_bytes;
     for (uint32_t i = 0; i < sets * WAYS; i++)
@@ -71,6 +74,7 @@ void lodei_sdf_cache_destroy(struct lode_sdf *sdf, unsigned tier)
     struct lodei_sdf_cache *cache = sdf->caches[tier];
     if (cache == NULL)
         return;
+    lodei_forklock_remove(&cache->forklock);
     pthread_mutex_destroy(&cache->lock);
     lode_free(cache->values);
     lode_free(cache);

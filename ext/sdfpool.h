@@ -130,6 +130,8 @@ int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick);
 size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channel *channel);
 /* Free a brick whose channel is known. 0 or -ESTALE. */
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick);
+/* The same, but *ret_block is the caller's to lodei_grace_free(); NULL: it is pinned. */
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */

@@ -14,12 +14,22 @@
 
 /* ---- the window ---- */
 
+#define SWEPT 64 /* blocks that are freed together */
+
 struct sweep {
     struct lode_sdf *sdf;
     struct lodei_channel *channel;
-    struct lode_brick_box keep;
+    struct lode_brick_box keep; /* bricks in it stay */
     struct lode_sdf_window_stats stats;
+    unsigned count;
+    void *blocks[SWEPT];
 };
+
+static void sweep_flush(struct sweep *sweep)
+{
+    lodei_grace_free_all(sweep->blocks, sweep->count);
+    sweep->count = 0;
+}
 
 static int inside(const struct lode_brick_box *box, const int32_t at[3])
 {
@@ -31,6 +41,8 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct sweep *sweep = ctx;
     unsigned left = 0;
+    if (sweep->count > SWEPT - 8)
+        sweep_flush(sweep);
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
         int32_t at[3];
@@ -42,10 +54,13 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
         lodei_grid_at(key, lane, at);
         lode_handle brick = inside(&sweep->keep, at) ? 0 : lodei_slot_handle(first + lane);
         unsigned tier = lodei_kind_tier(lodei_word_kind(word));
-        if (brick == 0 || lodei_sdf_release(sweep->sdf, brick) != 0) {
+        void *block;
+        if (brick == 0 || lodei_sdf_withdraw(sweep->sdf, brick, &block) != 0) {
             left++;
             continue;
         }
+        if (block != NULL)
+            sweep->blocks[sweep->count++] = block;
         sweep->stats.freed_bricks++;
         sweep->stats.freed_bytes += tier < LODE_TIER_COUNT
                                         ? sweep->sdf->block_bytes[tier]
@@ -100,12 +115,16 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     static const struct lode_brick_box everything = {
         {LODEI_GRID_MIN, LODEI_GRID_MIN, LODEI_GRID_MIN},
         {LODEI_GRID_MAX, LODEI_GRID_MAX, LODEI_GRID_MAX}};
-    struct sweep sweep = {.sdf = sdf, .keep = *window};
+    struct sweep sweep;
     const int32_t lo[3] = {window->lo.x, window->lo.y, window->lo.z};
     const int32_t hi[3] = {window->hi.x, window->hi.y, window->hi.z};
     int status = box_check(lo, hi);
     if (status != 0)
         return status;
+    sweep.sdf = sdf;
+    sweep.keep = *window;
+    sweep.stats = (struct lode_sdf_window_stats){0};
+    sweep.count = 0;
     pthread_mutex_lock(&sdf->window_lock);
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = sweep.keep;
@@ -117,6 +136,7 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
     }
+    sweep_flush(&sweep);
     pthread_mutex_unlock(&sdf->window_lock);
     if (ret_stats != NULL)
         *ret_stats = sweep.stats;

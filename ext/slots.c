@@ -45,6 +45,19 @@ static struct lode_heap *table_heap;         /* these two guarded by table_lock 
 static struct lode_handle_page *spare_pages; /* by ->next; generations kept */
 static size_t zombies;                       /* slots in that state; atomic */
 
+static uint64_t word_state(enum lodei_slot_state state)
+{
+    return (uint64_t)state << LODEI_SLOT_STATE_SHIFT;
+}
+
+static void zombies_add(size_t change)
+{
+    /* relaxed: a figure */
+    (void)__atomic_fetch_add(&zombies, change, __ATOMIC_RELAXED);
+}
+
+/* ---- fork ---- */
+
 void lodei_slots_fork_lock(void)
 {
     pthread_mutex_lock(&table_lock);
@@ -57,18 +70,27 @@ void lodei_slots_fork_unlock(void)
     pthread_mutex_unlock(&table_lock);
 }
 
+static void busy_forked(struct lode_handle_page *page, uint32_t at)
+{
+    uint64_t word = page->words[at];
+    /* Raised or not, the next generation is one that nobody has. */
+    if (page->generations[at] != UINT32_MAX)
+        page->generations[at]++;
+    page->words[at] = lodei_free_word(page->generations[at]);
+    if ((word & LODEI_SLOT_PINS_MASK) != 0) { /* this thread's may be among them */
+        page->words[at] = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
+        zombies_add(1);
+    }
+}
+
 void lodei_slots_forked(void)
 {
     struct lode_handle_directory *directory = lode_handle_directory;
     for (uint32_t p = 0; p < directory->count; p++) {
         struct lode_handle_page *page = directory->pages[p];
         for (uint32_t i = 0; i < page->groups_used * 8; i++)
-            if (lodei_word_state(page->words[i]) == LODEI_SLOT_BUSY) {
-                /* Raised or not, the next generation is one that nobody has. */
-                if (page->generations[i] != UINT32_MAX)
-                    page->generations[i]++;
-                page->words[i] = lodei_free_word(page->generations[i]);
-            }
+            if (lodei_word_state(page->words[i]) == LODEI_SLOT_BUSY)
+                busy_forked(page, i);
     }
 }
 
@@ -140,11 +162,6 @@ void lodei_slots_init(struct lodei_slots *slots, void *owner)
     *slots = (struct lodei_slots){.owner = owner};
 }
 
-static uint64_t word_state(enum lodei_slot_state state)
-{
-    return (uint64_t)state << LODEI_SLOT_STATE_SHIFT;
-}
-
 static int group_is_usable(const struct lode_handle_page *page, uint32_t at)
 {
     for (uint32_t i = at; i < at + 8; i++)
@@ -185,12 +202,6 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
     __atomic_store_n(&page->keys[first % LODE_HANDLE_PAGE / 8], key, __ATOMIC_RELEASE);
     *ret_first = first;
     return 0;
-}
-
-static void zombies_add(size_t change)
-{
-    /* relaxed: a figure */
-    (void)__atomic_fetch_add(&zombies, change, __ATOMIC_RELAXED);
 }
 
 /* The slot is BUSY or shut: ours alone. */

@@ -15,7 +15,7 @@
 #include "base/attr.h"
 #include "lode/handle.h"
 
-#define LODEI_SLOT_PINS_SHIFT  41
+#define LODEI_SLOT_PINS_SHIFT  42
 #define LODEI_SLOT_PINS_MASK   ((uint64_t)LODE_PINS_MAX << LODEI_SLOT_PINS_SHIFT)
 #define LODEI_SLOT_PIN         ((uint64_t)1 << LODEI_SLOT_PINS_SHIFT)
 #define LODEI_SLOT_STATE_SHIFT 51
@@ -25,6 +25,9 @@
 
 _Static_assert(LODE_HANDLE_LIVE == (uint64_t)4 << LODEI_SLOT_STATE_SHIFT, "live is state & 4");
 _Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_PIN, "pins stand behind the address");
+_Static_assert((LODEI_SLOT_PINS_MASK & LODEI_SLOT_STATE_MASK) == 0 &&
+                   LODEI_SLOT_PINS_MASK + LODEI_SLOT_PIN == (uint64_t)1 << LODEI_SLOT_STATE_SHIFT,
+               "the state stands behind the pins");
 
 enum lodei_slot_state {
     LODEI_SLOT_FREE = 0,   /* the address bits hold the generation: no two free words are alike */
@@ -184,7 +187,8 @@ int lodei_slot_kind_set(lode_handle handle, unsigned mask, unsigned bits);
 
 LODE_INLINE uint64_t lodei_live_word(void *block, unsigned kind, enum lodei_slot_state state)
 {
-    lode_assert(((uintptr_t)block & 63) == 0 && kind <= LODEI_SLOT_KIND_MAX);
+    lode_assert(((uintptr_t)block & 63) == 0 && (uint64_t)(uintptr_t)block >> 48 == 0);
+    lode_assert(kind <= LODEI_SLOT_KIND_MAX);
     return (uint64_t)(uintptr_t)block >> 6 | (uint64_t)state << LODEI_SLOT_STATE_SHIFT |
            (uint64_t)kind << LODEI_SLOT_KIND_SHIFT;
 }

@@ -133,8 +133,8 @@ static void find_path(struct edit *e)
     e->top = e->svo->levels;
     lodei_svo_root(e->svo, &e->path[e->top]);
     while (e->top > e->level &&
-           lodei_svo_child(&e->path[e->top], lodei_svo_octant(e->at, e->top - 1),
-                           &e->path[e->top - 1]) == 1)
+           lodei_svo_look(&e->path[e->top], lodei_svo_octant(e->at, e->top - 1),
+                          &e->path[e->top - 1], 1) == 1)
         e->top--;
 }
 

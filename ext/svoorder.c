@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ext/grace.h"
 
@@ -74,9 +75,10 @@ static int move_groups(struct lode_svo *svo, const lode_handle *groups, unsigned
 /* 1: go on at svo->pass_*; 0: there is nothing to do; -EBUSY, -ENOMEM. */
 static int pass_enter(struct lode_svo *svo)
 {
+    pid_t self = getpid(); /* in a forked child, whoever was at it is gone */
     int status = 1;
     pthread_mutex_lock(&svo->lock);
-    if (svo->reordering) {
+    if (svo->reordering == self) {
         status = -EBUSY;
     } else if (!svo->in_pass) {
         if (svo->edits == svo->pass_edits)
@@ -91,7 +93,8 @@ static int pass_enter(struct lode_svo *svo)
             svo->pass_level = svo->levels;
         }
     }
-    svo->reordering |= status == 1;
+    if (status == 1)
+        svo->reordering = self;
     pthread_mutex_unlock(&svo->lock);
     return status;
 }

@@ -6,6 +6,7 @@
  *     svo.c       a tree's life, its groups and their slots, figures
  *     svofind.c   point queries
  *     svoedit.c   set and split
+ *     svobox.c    boxes set and filled
  *     svobuild.c  build
  *     svowalk.c   walk and coalesce
  *     svoorder.c  reorder, and how far it is from Morton order
@@ -78,7 +79,7 @@ struct lode_svo {
     unsigned heap;                                     /* the one new groups come from */
     struct lodei_slots slots;
     uint32_t unused_group; /* head of the list of slot groups with unused slots */
-    uint32_t reordering;   /* a thread is in lode_svo_reorder() */
+    int32_t reordering;    /* pid of the process a thread of which is in lode_svo_reorder(), or 0 */
     uint32_t in_pass;      /* a pass has begun and not ended; it goes on at: */
     uint32_t pass_level;
     uint64_t pass_start;
@@ -165,17 +166,18 @@ LODE_INLINE int lodei_svo_same(uint64_t word, uint64_t other)
 
 /*
  * Look at a child of an Interface node above level 0. 1: it is Interface, *ret is set; 0: the entry
- * in the parent's line tells; LODEI_SVO_AGAIN. In a reading section, or under the lock.
+ * in the parent's line tells; LODEI_SVO_AGAIN. In a reading section; `locked`: under the lock,
+ * where nothing changes.
  */
-LODE_INLINE int lodei_svo_child(const struct lodei_svo_spot *parent, unsigned octant,
-                                struct lodei_svo_spot *ret)
+LODE_INLINE int lodei_svo_look(const struct lodei_svo_spot *parent, unsigned octant,
+                               struct lodei_svo_spot *ret, int locked)
 {
     lode_handle children = parent->line->of.inner.children;
     if (children == 0)
         return 0;
     /* seq_cst, in this order: pairs with the swaps and releases of an edit, see above */
     uint64_t word = lodei_svo_word(children);
-    if (lode_unlikely(!lodei_svo_same(parent->word, lodei_svo_word(parent->group))))
+    if (!locked && lode_unlikely(!lodei_svo_same(parent->word, lodei_svo_word(parent->group))))
         return LODEI_SVO_AGAIN;
     lode_assert((word & LODE_HANDLE_LIVE) != 0);
     unsigned mask = lodei_svo_mask(word);
@@ -185,6 +187,12 @@ LODE_INLINE int lodei_svo_child(const struct lodei_svo_spot *parent, unsigned oc
     ret->word = word;
     ret->group = children;
     return 1;
+}
+
+LODE_INLINE int lodei_svo_child(const struct lodei_svo_spot *parent, unsigned octant,
+                                struct lodei_svo_spot *ret)
+{
+    return lodei_svo_look(parent, octant, ret, 0);
 }
 
 /* The type of an inline child. */

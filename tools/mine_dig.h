@@ -33,10 +33,6 @@ static const uint8_t *store_contents(const struct mine_store *store, const struc
 /* Make `at`, now as `cell` says, what `brick` says. `opened`: its contents may have changed. */
 static void store_put(struct mine_store *store, const int32_t at[3], const struct mine_cell *cell,
                       const struct lodei_mine_brick *brick, int opened);
-/* Turn a cell's distances into those of another tier. */
-static void store_retier(struct mine_store *store, const int32_t at[3],
-                         const struct mine_cell *cell, uint8_t tier);
-
 /* Bricks of a box of the window leave it, or are made by mine_make() and enter it. */
 static void store_leave(struct mine_store *store, const struct lodei_mine_box *box);
 static void store_enter(struct mine_store *store, const struct lodei_mine_box *box);
@@ -122,10 +118,10 @@ static void dig_brick(struct lane *lane, const struct lodei_mine_edit *edit, con
     work->with_contents = cell.with_contents;
     work->content = cell.content;
     work->inside = cell.inside;
-    work->tier = cell.with_distances ? cell.tier : mine_tier(config, lane->view.viewer, at);
+    work->tier = cell.tier;
     if (cell.with_distances)
         store_distances(&lane->store, &cell, work->distances);
-    changes = lodei_mine_carve(edit, at, work);
+    changes = lodei_mine_carve(edit, at, config->tier, work);
     if (changes == 0)
         return;
     if (config->channels == LODEI_MINE_DISTANCES)
@@ -174,27 +170,6 @@ static unsigned subtract(struct lodei_mine_box box, const struct lodei_mine_box 
     return count;
 }
 
-/* Bricks that stay, and are nearer or farther now. */
-static void retier(struct lane *lane, const struct lodei_mine_box *old_window,
-                   const int32_t old_viewer[3])
-{
-    const struct mine_view *view = &lane->view;
-    int32_t at[3];
-
-    for (at[2] = view->window.low[2]; at[2] < view->window.high[2]; at[2]++)
-        for (at[1] = view->window.low[1]; at[1] < view->window.high[1]; at[1]++)
-            for (at[0] = view->window.low[0]; at[0] < view->window.high[0]; at[0]++) {
-                uint8_t tier = mine_tier(view->config, view->viewer, at);
-                struct mine_cell cell;
-
-                if (tier == mine_tier(view->config, old_viewer, at) || !mine_inside(old_window, at))
-                    continue;
-                cell = store_find(&lane->store, at);
-                if (cell.with_distances && cell.tier != tier)
-                    store_retier(&lane->store, at, &cell, tier);
-            }
-}
-
 /* Where the window's centre goes when the miner stands at `to`: nowhere while it is no more than
  * one brick away, one brick on when it is two, all the way when it is far. */
 static int next_viewer(const int32_t viewer[3], const int16_t to[3], int32_t ret_viewer[3])
@@ -225,13 +200,12 @@ static void follow(struct lane *lane, const int16_t to[3])
     struct mine_view *view = &lane->view;
     struct lodei_mine_shift *shift = &lane->script.shifts[lane->shifts];
     struct lodei_mine_box old = view->window, boxes[6];
-    int32_t viewer[3], old_viewer[3];
+    int32_t viewer[3];
     uint64_t start;
     unsigned count;
 
     if (!next_viewer(view->viewer, to, viewer))
         return;
-    memcpy(old_viewer, view->viewer, sizeof(old_viewer));
     memcpy(view->viewer, viewer, sizeof(viewer));
     view->window = place_window(view, viewer);
     memset(shift, 0, sizeof(*shift));
@@ -253,12 +227,6 @@ static void follow(struct lane *lane, const int16_t to[3])
         shift->bricks += (uint32_t)mine_box_bricks(&boxes[i]);
     }
     shift->enter_ticks = ticks_since(start);
-
-    lane->meter.phase = LODEI_MINE_RETIER;
-    start = lodei_mine_ticks();
-    retier(lane, &old, old_viewer);
-    store_settle(&lane->store);
-    shift->retier_ticks = ticks_since(start);
 }
 
 /* Another part of the lane's edits is done: how much memory is resident now? */

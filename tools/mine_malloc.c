@@ -68,7 +68,9 @@ static void put_distances(struct mine_store *store, struct line *line,
     void *old = line->distances, *payload = NULL;
 
     if (brick->with_distances) {
-        payload = IN_PLACE && old != NULL ? old : get(store, lodei_mine_payload_bytes(brick->tier));
+        int in_place = IN_PLACE && old != NULL && line->tier == brick->tier;
+
+        payload = in_place ? old : get(store, lodei_mine_payload_bytes(brick->tier));
         (void)lodei_sdf_encode(lodei_mine_bits[brick->tier], LODEI_MINE_SIDE, LODEI_MINE_BAND,
                                brick->distances, payload);
     }
@@ -125,20 +127,6 @@ static void store_put(struct mine_store *store, const int32_t at[3], const struc
     if (line != NULL)
         empty_line(store, line);
     make_uniform(store, at, brick->content);
-}
-
-static void store_retier(struct mine_store *store, const int32_t at[3],
-                         const struct mine_cell *cell, uint8_t tier)
-{
-    struct line *line = (struct line *)(uintptr_t)cell->ref;
-    void *old = line->distances, *payload = get(store, lodei_mine_payload_bytes(tier));
-
-    (void)at;
-    lodei_sdf_recode(lodei_mine_bits[line->tier], LODEI_MINE_BAND, old, lodei_mine_bits[tier],
-                     LODEI_MINE_BAND, payload, LODEI_MINE_SIDE);
-    __atomic_store_n(&line->distances, payload, __ATOMIC_RELEASE); /* pairs with readers' loads */
-    retire(store, old);
-    line->tier = tier;
 }
 
 static struct mine_cell cell_of_line(const struct line *line)

@@ -44,7 +44,6 @@ struct forest {
     const struct lodei_mine_config *config;
     struct lodei_mine_result *result;
     struct lodei_mine_box lane;
-    int32_t viewer[3];
     struct lodei_mine_meter *meter;
     struct lodei_mine_brick room;
     uintptr_t root;
@@ -161,8 +160,7 @@ static struct lodei_mine_arrival arrive(struct forest *forest, const int32_t at[
     /* voxels are wanted where they are not stored as such, too */
     if (LEAF_SIDE == 1 && channels == LODEI_MINE_NODES)
         channels = LODEI_MINE_BOTH;
-    return lodei_mine_arrive(config->world, channels, at, mine_tier(config, forest->viewer, at),
-                             &forest->room);
+    return lodei_mine_arrive(config->world, channels, at, config->tier, &forest->room);
 }
 
 static uintptr_t get_place(struct forest *forest, const int32_t at[3])
@@ -303,7 +301,6 @@ LODEI_MINE_RUN(const struct lodei_mine_config *config, struct lodei_mine_result 
     start = lodei_mine_ticks();
     for (unsigned i = 0; i < LODEI_MINE_LANES; i++) {
         struct forest *forest = &forests[i];
-        int16_t viewer[3];
 
         if (config->lanes[i].edit_count > 0)
             return -ENOTSUP;
@@ -312,13 +309,10 @@ LODEI_MINE_RUN(const struct lodei_mine_config *config, struct lodei_mine_result 
         forest->lane = lodei_mine_lane_box(config->world->sides, i);
         forest->meter = &result->meters[i];
         lodei_mine_meter_init(forest->meter);
-        lodei_mine_start(&forest->lane, viewer);
         sides[i] = 1;
-        for (int axis = 0; axis < 3; axis++) {
-            forest->viewer[axis] = viewer[axis];
+        for (int axis = 0; axis < 3; axis++)
             while (sides[i] < forest->lane.high[axis] - forest->lane.low[axis])
                 sides[i] *= 2;
-        }
         forest->root = get_tree(forest, forest->lane.low, sides[i]);
         result->places += mine_box_bricks(&forest->lane);
     }

@@ -39,6 +39,8 @@ struct mine_store {
     int32_t mask[3];     /* sides of the table, less one; powers of two */
     lode_handle *bricks; /* these two are the table */
     uint32_t *notes;
+    struct lode_svo_content *nodes; /* room for those of a box */
+    size_t node_room;
 };
 
 static void check(int status, const char *what)
@@ -117,21 +119,25 @@ static lode_handle contents_at(const struct mine_store *store, const int32_t at[
 static void store_distances(const struct mine_store *store, const struct mine_cell *cell,
                             float *ret_distances)
 {
-    check(lode_sdf_decode(store->field, cell->ref, ret_distances), "lode_sdf_decode");
+    check(lode_sdf_unpack(store->field, (enum lode_tier)cell->tier, LODEI_MINE_BAND,
+                          lode_peek(cell->ref), ret_distances),
+          "lode_sdf_unpack");
 }
 
+/* In place: nobody but this thread edits here now, so what it finds stays until it replaces it. */
 static const uint8_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
                                      uint8_t *room)
 {
-    struct lode_brick_info info;
     lode_handle brick = cell->ref;
 
+    (void)room;
     if (cell->with_distances) {
+        struct lode_brick_info info;
+
         check(lode_sdf_brick_info(store->field, cell->ref, &info), "lode_sdf_brick_info");
         check(lode_sdf_find(store->field, CONTENTS, info.at, &brick), "lode_sdf_find");
     }
-    check(lode_sdf_raw_read(store->field, brick, room), "lode_sdf_raw_read");
-    return room;
+    return lode_peek(brick);
 }
 
 static void free_brick(const struct mine_store *store, lode_handle brick)
@@ -143,11 +149,10 @@ static void free_brick(const struct mine_store *store, lode_handle brick)
     check(status, "lode_sdf_brick_free");
 }
 
-static void set_node(const struct mine_store *store, const int32_t at[3], const struct place *place,
-                     lode_handle distances, lode_handle contents)
+static struct lode_svo_content node_of(const struct mine_store *store, const struct place *place,
+                                       lode_handle distances, lode_handle contents)
 {
     struct lode_svo_content node = {.value = place->content};
-    int status;
 
     if (place->kind == LODEI_MINE_INTERFACE) {
         node.type = LODE_SVO_INTERFACE;
@@ -156,6 +161,15 @@ static void set_node(const struct mine_store *store, const int32_t at[3], const 
     } else {
         node.type = place->content == store->air ? LODE_SVO_EMPTY : LODE_SVO_HOMOGENEOUS;
     }
+    return node;
+}
+
+static void set_node(const struct mine_store *store, const int32_t at[3], const struct place *place,
+                     lode_handle distances, lode_handle contents)
+{
+    struct lode_svo_content node = node_of(store, place, distances, contents);
+    int status;
+
     LODEI_MINE_MEMORY(store->view->meter,
                       status = lode_svo_set(store->tree, 0, vector(at), &node, NULL));
     check(status, "lode_svo_set");
@@ -240,19 +254,6 @@ static void store_put(struct mine_store *store, const int32_t at[3], const struc
     set_node(store, at, &place, distances, contents);
 }
 
-static void store_retier(struct mine_store *store, const int32_t at[3],
-                         const struct mine_cell *cell, uint8_t tier)
-{
-    struct place place = place_at(store, at);
-    int status;
-
-    LODEI_MINE_MEMORY(store->view->meter,
-                      status = lode_sdf_retier(store->field, cell->ref, (enum lode_tier)tier));
-    check(status, "lode_sdf_retier");
-    place.tier = tier;
-    note(store, at, &place);
-}
-
 static uintptr_t store_address(const struct mine_store *store, const struct mine_cell *cell)
 {
     (void)store;
@@ -291,42 +292,79 @@ static struct place place_arrival(struct mine_store *store, const int32_t at[3],
     return place;
 }
 
-static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
+static struct lode_brick_box bricks_of(const struct lodei_mine_box *box)
 {
+    return (struct lode_brick_box){vector(box->low),
+                                   {box->high[0] - 1, box->high[1] - 1, box->high[2] - 1}};
+}
+
+/* Room for what the leaves of a box are to be. */
+static struct lode_svo_content *nodes_for(struct mine_store *store,
+                                          const struct lodei_mine_box *box)
+{
+    size_t count = (size_t)mine_box_bricks(box);
+
+    if (count > store->node_room) {
+        lode_free(store->nodes);
+        store->nodes = lode_malloc(count * sizeof(*store->nodes));
+        store->node_room = count;
+    }
+    if (store->nodes == NULL)
+        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
+    return store->nodes;
+}
+
+static void enter_slab(struct mine_store *store, const struct lodei_mine_box *box)
+{
+    struct lode_brick_box bricks = bricks_of(box);
+    struct lode_svo_content *node = nodes_for(store, box);
     int32_t at[3];
+    int status;
 
     for (at[2] = box->low[2]; at[2] < box->high[2]; at[2]++)
         for (at[1] = box->low[1]; at[1] < box->high[1]; at[1]++)
-            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++) {
-                lode_handle bricks[2];
-                struct place place = place_arrival(store, at, bricks);
+            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++, node++) {
+                lode_handle handles[2];
+                struct place place = place_arrival(store, at, handles);
 
                 note(store, at, &place);
-                set_node(store, at, &place, bricks[DISTANCES], bricks[CONTENTS]);
+                *node = node_of(store, &place, handles[DISTANCES], handles[CONTENTS]);
             }
+    LODEI_MINE_MEMORY(store->view->meter,
+                      status = lode_svo_set_box(store->tree, &bricks, store->nodes));
+    check(status, "lode_svo_set_box");
+}
+
+/* Two layers of bricks at a time: whole groups of the octree, and not much room for them. */
+static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
+{
+    struct lodei_mine_box slab = *box;
+
+    for (; slab.low[2] < box->high[2]; slab.low[2] = slab.high[2]) {
+        slab.high[2] = (slab.low[2] | 1) + 1;
+        if (slab.high[2] > box->high[2])
+            slab.high[2] = box->high[2];
+        enter_slab(store, &slab);
+    }
 }
 
 static void store_leave(struct mine_store *store, const struct lodei_mine_box *box)
 {
     const struct place nothing = {.kind = LODEI_MINE_EMPTY, .content = store->air};
+    const struct lode_svo_content air = {.type = LODE_SVO_EMPTY};
+    struct lode_brick_box bricks = bricks_of(box), window = bricks_of(&store->view->window);
     int32_t at[3];
+    int status;
 
     for (at[2] = box->low[2]; at[2] < box->high[2]; at[2]++)
         for (at[1] = box->low[1]; at[1] < box->high[1]; at[1]++)
-            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++) {
-                struct place place = place_at(store, at);
-
-                if (place.kind == LODEI_MINE_EMPTY)
-                    continue;
-                if (place.flags & WITH_CONTENTS)
-                    free_brick(store,
-                               place.flags & WITH_DISTANCES ? contents_at(store, at) : place.brick);
-                if (place.flags & WITH_DISTANCES)
-                    free_brick(store, place.brick);
+            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++)
                 note(store, at, &nothing);
-                set_node(store, at, &nothing, 0, 0);
-            }
-    (void)lode_sdf_trim(store->field);
+    LODEI_MINE_MEMORY(store->view->meter, status = lode_svo_fill_box(store->tree, &bricks, &air));
+    check(status, "lode_svo_fill_box");
+    LODEI_MINE_MEMORY(store->view->meter,
+                      status = lode_sdf_window_move(store->field, &window, NULL));
+    check(status, "lode_sdf_window_move");
 }
 
 /* --- The whole --- */
@@ -364,6 +402,8 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
 
     store->view = view;
     store->air = view->config->world->air;
+    store->nodes = NULL;
+    store->node_room = 0;
     make_table(store);
     field.channel_count = 2;
     field.formats[CONTENTS] = LODE_CHANNEL_RAW8;
@@ -388,6 +428,7 @@ static void store_finish(struct mine_store *store)
     lode_sdf_destroy(store->field);
     lode_free(store->bricks);
     lode_free(store->notes);
+    lode_free(store->nodes);
 }
 
 static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit)

@@ -21,13 +21,12 @@
 enum { LODEI_MINE_SAMPLED = 17, LODEI_MINE_LOST_US = 500 };
 
 enum lodei_mine_phase {
-    LODEI_MINE_BUILD,  /* the first filling of the window */
-    LODEI_MINE_EDIT,   /* edits */
-    LODEI_MINE_LEAVE,  /* bricks that left the window given back */
-    LODEI_MINE_ENTER,  /* bricks that entered it made */
-    LODEI_MINE_RETIER, /* bricks whose distance asks for another tier */
+    LODEI_MINE_BUILD, /* the first filling of the window */
+    LODEI_MINE_EDIT,  /* edits */
+    LODEI_MINE_LEAVE, /* bricks that left the window given back */
+    LODEI_MINE_ENTER, /* bricks that entered it made */
 };
-enum { LODEI_MINE_PHASES = 5 };
+enum { LODEI_MINE_PHASES = 4 };
 
 /* One thread's at a time. */
 struct lodei_mine_meter {

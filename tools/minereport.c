@@ -3,8 +3,8 @@
  * The figures of a run, as text and as JSON; see minereport.h.
  *
  * edits_per_s counts the time spent in edits, and not that of window shifts: with two threads the
- * two threads' rates are added up. Times of shifts stand beside it: what leaves, what enters and
- * what changes its tier, and all of it; of shifts in which bricks entered, that is, and not of
+ * two threads' rates are added up. Times of shifts stand beside it: what leaves, what enters, and
+ * both; of shifts in which bricks entered, that is, and not of
  * those near the lane's sides, where the miner moves on and the window cannot.
  */
 #include <err.h>
@@ -18,10 +18,9 @@
 #include "units.h"
 
 /* Parts of a shift, and all of it. */
-enum { LEAVE, ENTER, RETIER, WHOLE, PARTS };
-static const char *const part_names[PARTS] = {"leave", "enter", "retier", "whole"};
-static const char *const phase_names[LODEI_MINE_PHASES] = {"build", "edit", "leave", "enter",
-                                                           "retier"};
+enum { LEAVE, ENTER, WHOLE, PARTS };
+static const char *const part_names[PARTS] = {"leave", "enter", "whole"};
+static const char *const phase_names[LODEI_MINE_PHASES] = {"build", "edit", "leave", "enter"};
 static const char *const tool_names[LODEI_MINE_TOOLS] = {"drill", "explosive", "precision"};
 static const char *const tier_names[LODEI_MINE_TIERS] = {"16", "8", "4"};
 static const char *const channel_names[] = {"both", "distances", "nodes"};
@@ -101,10 +100,8 @@ static uint32_t part_ticks(const struct lodei_mine_shift *shift, int part)
         return shift->leave_ticks;
     case ENTER:
         return shift->enter_ticks;
-    case RETIER:
-        return shift->retier_ticks;
     default:
-        return shift->leave_ticks + shift->enter_ticks + shift->retier_ticks;
+        return shift->leave_ticks + shift->enter_ticks;
     }
 }
 
@@ -139,7 +136,6 @@ static void add_times(const struct lodei_mine_run *run, struct figures *figures)
             figures->shifted_bricks += lane->shifts[i].bricks;
             figures->phase_s[LODEI_MINE_LEAVE] += lane->shifts[i].leave_ticks * tick_s;
             figures->phase_s[LODEI_MINE_ENTER] += lane->shifts[i].enter_ticks * tick_s;
-            figures->phase_s[LODEI_MINE_RETIER] += lane->shifts[i].retier_ticks * tick_s;
         }
     }
 }
@@ -211,8 +207,7 @@ static void write_samples(const struct lodei_mine_run *run, FILE *out)
     for (unsigned l = 0; l < LODEI_MINE_LANES; l++)
         for (size_t i = 0; i < run->result->shift_counts[l]; i++) {
             const struct lodei_mine_shift *shift = &run->config->lanes[l].shifts[i];
-            uint32_t row[] = {ns_of(shift->leave_ticks), ns_of(shift->enter_ticks),
-                              ns_of(shift->retier_ticks), shift->bricks};
+            uint32_t row[] = {ns_of(shift->leave_ticks), ns_of(shift->enter_ticks), shift->bricks};
 
             fwrite(row, sizeof(row), 1, out);
         }
@@ -237,8 +232,8 @@ int lodei_mine_samples(const struct lodei_mine_run *run, const char *path)
 
 /* --- JSON --- */
 
-static void json_spread(struct lodei_json *in, const char *key,
-                        const struct lodei_mine_spread *spread)
+void lodei_mine_spread_json(struct lodei_json *in, const char *key,
+                            const struct lodei_mine_spread *spread)
 {
     struct lodei_json *object = lodei_json_object(in, key);
 
@@ -331,15 +326,15 @@ static void json_times(struct lodei_json *root, const struct lodei_mine_run *run
     struct lodei_json *tools, *shift, *seconds, *memory;
 
     lodei_json_real(root, "edits_per_s", figures->edits_per_s);
-    json_spread(root, "edit_us", &figures->edit);
+    lodei_mine_spread_json(root, "edit_us", &figures->edit);
     tools = lodei_json_object(root, "tool_us");
     for (int tool = 0; tool < LODEI_MINE_TOOLS; tool++)
-        json_spread(tools, tool_names[tool], &figures->tools[tool]);
+        lodei_mine_spread_json(tools, tool_names[tool], &figures->tools[tool]);
     lodei_json_count(root, "shifts", figures->shifts);
     lodei_json_count(root, "shifted_bricks", figures->shifted_bricks);
     shift = lodei_json_object(root, "shift_us");
     for (int part = 0; part < PARTS; part++)
-        json_spread(shift, part_names[part], &figures->shift[part]);
+        lodei_mine_spread_json(shift, part_names[part], &figures->shift[part]);
     seconds = lodei_json_object(root, "seconds");
     lodei_json_real(seconds, "load", run->load_s);
     lodei_json_real(seconds, "dig", run->result->dig_s);
@@ -373,8 +368,8 @@ void lodei_mine_json(const struct lodei_mine_run *run, FILE *out)
 
 /* --- Text --- */
 
-static void spread_row(struct lodei_table *table, const char *name, size_t count,
-                       const struct lodei_mine_spread *spread)
+void lodei_mine_spread_row(struct lodei_table *table, const char *name, size_t count,
+                           const struct lodei_mine_spread *spread)
 {
     lodei_table_cell(table, "%s", name);
     lodei_table_cell(table, "%zu", count);
@@ -393,12 +388,11 @@ static void print_spreads(const struct lodei_mine_run *run, const struct figures
 
     for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++)
         lodei_table_cell(table, "%s", headings[i]);
-    spread_row(table, "edit", run->edits, &figures->edit);
+    lodei_mine_spread_row(table, "edit", run->edits, &figures->edit);
     for (int part = 0; part < PARTS; part++) {
-        static const char *const rows[PARTS] = {"shift: leave", "shift: enter", "shift: retier",
-                                                "shift: whole"};
+        static const char *const rows[PARTS] = {"shift: leave", "shift: enter", "shift: whole"};
 
-        spread_row(table, rows[part], figures->shifts, &figures->shift[part]);
+        lodei_mine_spread_row(table, rows[part], figures->shifts, &figures->shift[part]);
     }
     lodei_table_print(table, terminal, 0);
     lodei_table_destroy(table);

@@ -16,7 +16,7 @@
 
 /* A window that is moved from one place to the next, in ticks of the clock. */
 struct lodei_mine_shift {
-    uint32_t leave_ticks, enter_ticks, retier_ticks;
+    uint32_t leave_ticks, enter_ticks;
     uint32_t bricks; /* places that entered */
 };
 
@@ -31,7 +31,7 @@ struct lodei_mine_config {
     const struct lodei_mine_world *world;
     struct lodei_mine_lane_script lanes[LODEI_MINE_LANES];
     int32_t window[3]; /* of each lane, in bricks; not larger than the lane */
-    int32_t tier;      /* of every brick; -1: by distance */
+    int32_t tier;      /* of every brick; -1: by its distance from the surface */
     enum lodei_mine_channels channels;
     unsigned threads; /* 1 or 2 */
 };

@@ -13,7 +13,7 @@
 
 #include "minerun.h"
 
-/* Which bricks there are, and in which tier: a lane's window and its miner. */
+/* Which bricks there are: a lane's window and its miner. */
 struct mine_view {
     const struct lodei_mine_config *config;
     struct lodei_mine_box lane, window;
@@ -29,27 +29,11 @@ struct mine_cell {
     uint64_t ref; /* the storage's */
 };
 
-/* The tier of a brick: by its distance from the miner along the axis where that is largest. */
-static inline uint8_t mine_tier(const struct lodei_mine_config *config, const int32_t viewer[3],
-                                const int32_t at[3])
-{
-    int32_t farthest = 0;
-
-    if (config->tier >= 0)
-        return (uint8_t)config->tier;
-    for (int axis = 0; axis < 3; axis++) {
-        int32_t gap = at[axis] > viewer[axis] ? at[axis] - viewer[axis] : viewer[axis] - at[axis];
-
-        farthest = gap > farthest ? gap : farthest;
-    }
-    return (uint8_t)((farthest > 3) + (farthest > 6));
-}
-
 /* The brick at `at` as it is when it enters the window. */
 static inline struct lodei_mine_arrival mine_make(const struct mine_view *view, const int32_t at[3])
 {
-    return lodei_mine_arrive(view->config->world, view->config->channels, at,
-                             mine_tier(view->config, view->viewer, at), view->work);
+    return lodei_mine_arrive(view->config->world, view->config->channels, at, view->config->tier,
+                             view->work);
 }
 
 static inline int mine_inside(const struct lodei_mine_box *box, const int32_t at[3])

@@ -70,13 +70,13 @@ static const uint8_t *mirror_contents(const uint8_t *contents, unsigned flip,
 
 struct lodei_mine_arrival lodei_mine_arrive(const struct lodei_mine_world *world,
                                             enum lodei_mine_channels channels, const int32_t at[3],
-                                            uint8_t tier, struct lodei_mine_brick *room)
+                                            int32_t tier, struct lodei_mine_brick *room)
 {
     unsigned flip;
     const struct lodei_mine_source *source = find_source(world, at, &flip);
     struct lodei_mine_arrival arrival = {.content = source->contents[0],
                                          .inside = source->inside,
-                                         .tier = tier,
+                                         .tier = tier < 0 ? source->tier : (uint8_t)tier,
                                          .with_distances = source->packed != NULL,
                                          .with_contents = source->mixed};
 
@@ -87,8 +87,8 @@ struct lodei_mine_arrival lodei_mine_arrive(const struct lodei_mine_world *world
     if (channels == LODEI_MINE_NODES)
         return arrival;
     if (arrival.with_distances)
-        arrival.distances = flip == 0 ? packed_of(source->packed, tier)
-                                      : mirror_packed(source->packed, tier, flip, room);
+        arrival.distances = flip == 0 ? packed_of(source->packed, arrival.tier)
+                                      : mirror_packed(source->packed, arrival.tier, flip, room);
     if (arrival.with_contents)
         arrival.contents =
             flip == 0 ? source->contents : mirror_contents(source->contents, flip, room);
@@ -150,11 +150,18 @@ static struct lodei_sdf_change cut(const struct lodei_mine_edit *edit, const int
     return lodei_sdf_edit_sphere(LODEI_SDF_CARVE, LODEI_MINE_SIDE, distances, from, edit->radius);
 }
 
-unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3],
+/* The tier of a brick after an edit. */
+static uint8_t tier_now(const struct lodei_sdf_change *change)
+{
+    if (change->min < 0 && change->max > 0)
+        return lodei_mine_tier(0);
+    return lodei_mine_tier(smaller(fabsf(change->min), fabsf(change->max)));
+}
+
+unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3], int32_t tier,
                           struct lodei_mine_brick *brick)
 {
-    /* what a tier tells apart from the band's end */
-    float beyond = band - lodei_sdf_quantum(lodei_mine_bits[brick->tier], band);
+    float beyond; /* what the tier does not tell apart from the band's end */
     int opens = near(edit, at, edit->radius);
     struct lodei_sdf_change change;
     unsigned opened = 0;
@@ -167,7 +174,11 @@ unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3
     for (unsigned i = 0; opens && i < LODEI_MINE_VOXELS; i++)
         brick->opened[i] = brick->distances[i] < 0;
     change = cut(edit, at, brick->distances);
-    if (change.changed == 0 || change.max <= -beyond)
+    if (change.changed == 0)
+        return 0;
+    brick->tier = tier < 0 ? tier_now(&change) : (uint8_t)tier;
+    beyond = band - lodei_sdf_quantum(lodei_mine_bits[brick->tier], band);
+    if (change.max <= -beyond)
         return 0;
     for (unsigned i = 0; opens && i < LODEI_MINE_VOXELS; i++) {
         brick->opened[i] &= brick->distances[i] > 0;

@@ -62,11 +62,11 @@ struct lodei_mine_arrival {
     uint8_t with_distances, with_contents; /* also where the channels leave payloads out */
 };
 
-/* The brick at `at` (in bricks) as nobody has dug in it. Its payloads are the world's, or stand in
- * `room` until that is used again. */
+/* The brick at `at` (in bricks) as nobody has dug in it, in this tier; -1: by its distance. Its
+ * payloads are the world's, or stand in `room` until that is used again. */
 struct lodei_mine_arrival lodei_mine_arrive(const struct lodei_mine_world *world,
                                             enum lodei_mine_channels channels, const int32_t at[3],
-                                            uint8_t tier, struct lodei_mine_brick *room);
+                                            int32_t tier, struct lodei_mine_brick *room);
 
 /* The bricks that an edit can change, band included, within `limit`. */
 struct lodei_mine_box lodei_mine_reach(const struct lodei_mine_edit *edit,
@@ -81,10 +81,10 @@ enum {
 
 /*
  * Dig in the brick at `at`. In: its distances, if it has any, as its tier holds them. Out: the
- * same, and with_distances and inside as they are now. Returns LODEI_MINE_ flags; of 0 nothing
- * changed.
+ * same, and with_distances, inside and tier as they are now; `tier`: as above. Returns LODEI_MINE_
+ * flags; of 0 nothing changed.
  */
-unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3],
+unsigned lodei_mine_carve(const struct lodei_mine_edit *edit, const int32_t at[3], int32_t tier,
                           struct lodei_mine_brick *brick);
 
 /* Make air of what was opened. `contents`: what the brick held, NULL for brick->content everywhere.

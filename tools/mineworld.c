@@ -114,6 +114,7 @@ static void cut_brick(const struct cutter *cutter, size_t corner, struct lodei_m
 {
     struct lodei_mine_packed *packed = &world->packed[world->packed_count];
     unsigned in_band = 0;
+    int nearest = LODEI_MINE_BEYOND;
 
     for (unsigned voxel = 0; voxel < LODEI_MINE_VOXELS; voxel++) {
         size_t index = index_of(corner, voxel);
@@ -121,8 +122,11 @@ static void cut_brick(const struct cutter *cutter, size_t corner, struct lodei_m
         brick->contents[voxel] = cutter->contents[index];
         brick->mixed |= brick->contents[voxel] != brick->contents[0];
         in_band += abs(cutter->squares[index]) < LODEI_MINE_BEYOND;
+        if (abs(cutter->squares[index]) < nearest)
+            nearest = abs(cutter->squares[index]);
     }
     brick->inside = cutter->squares[corner] < 0;
+    brick->tier = lodei_mine_tier(lodei_mine_distance(nearest));
     world->band_voxels += in_band;
     if (in_band == 0)
         return;

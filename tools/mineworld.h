@@ -8,6 +8,8 @@
  * distance between the two centres, |d| = sqrt(s) - 1/2, so that within the band of 4 voxels a
  * distance is told exactly by a whole number from -20 to 20, and beyond it by -21 or 21.
  *
+ * A brick's tier goes by how near the surface comes to one of its voxels' centres.
+ *
  * A voxel's content is the number of its node's row in the palette, and fits a byte.
  *
  *     file: nodes[z][y][x]  ->  bricks[z / 8][y / 8][x / 8], each of 8^3 voxels, x fastest
@@ -52,7 +54,8 @@ struct lodei_mine_source {
     const struct lodei_mine_packed *packed; /* NULL: all of it lies beyond the band */
     uint8_t inside;                         /* then: beyond -band; else beyond +band */
     uint8_t mixed;                          /* not of one content */
-    uint8_t unused[54];
+    uint8_t tier;                           /* by its distance; lodei_mine_tier() */
+    uint8_t unused[53];
 };
 _Static_assert(sizeof(struct lodei_mine_source) % 64 == 0, "whole cache lines");
 
@@ -73,6 +76,13 @@ struct lodei_mine_world {
  * 1 to LODEI_MINE_REPEAT. */
 int lodei_mine_world_create(const char *dir, uint32_t repeat, struct lodei_mine_world *ret_world);
 void lodei_mine_world_finish(struct lodei_mine_world *world);
+
+/* The tier of a brick whose least |distance| is this, as lode_sdf_tier_at() has it: the surface is
+ * nearer than a voxel, nearer than two, or farther away. */
+static inline uint8_t lodei_mine_tier(float least)
+{
+    return (uint8_t)((least >= 1) + (least >= 2));
+}
 
 /* Is a node of this name solid? */
 int lodei_mine_solid(const char *name);

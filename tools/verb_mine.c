@@ -4,19 +4,19 @@
  * of its own, lode-mine-NAME.so, loaded here: this program links neither of them.
  */
 #include <argp.h>
-#include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "argwords.h"
 #include "libfind.h"
 #include "minedraw.h"
 #include "minereport.h"
 #include "mineworld.h"
+#include "modload.h"
 #include "pages.h"
-#include "units.h"
 #include "verbs.h"
 #include "xalloc.h"
 
@@ -54,41 +54,9 @@ struct request {
     int edits_given;
 };
 
-/* Which of `words` is `arg`; ends the program if none is. */
-static int choose(const char *option, const char *const *words, size_t count, const char *arg,
-                  struct argp_state *state)
-{
-    char *list = lodei_xstrdup("");
-
-    for (size_t i = 0; i < count; i++) {
-        char *longer;
-
-        if (strcmp(words[i], arg) == 0) {
-            free(list);
-            return (int)i;
-        }
-        longer = lodei_xasprintf("%s%s%s", list, i > 0 ? ", " : "", words[i]);
-        free(list);
-        list = longer;
-    }
-    argp_error(state, "--%s: unknown '%s', there are: %s", option, arg, list);
-    free(list);
-    return 0;
-}
-#define CHOOSE(option, words, arg, state) \
-    choose(option, words, sizeof(words) / sizeof((words)[0]), arg, state)
-
-static void number(const char *option, const char *arg, uint64_t lowest, uint64_t highest,
-                   uint64_t *ret_number, struct argp_state *state)
-{
-    if (lodei_units_parse(arg, lowest, highest, ret_number) != 0)
-        argp_error(state, "--%s: bad number '%s', allowed: %llu-%llu", option, arg,
-                   (unsigned long long)lowest, (unsigned long long)highest);
-}
-
 static void set_alloc(struct request *request, const char *arg, struct argp_state *state)
 {
-    int choice = CHOOSE("alloc", allocs, arg, state);
+    int choice = LODEI_ARG_WORD("alloc", allocs, arg, state);
 
     request->alloc = allocs[choice];
     request->for_size = choice >= FIRST_FOR_SIZE;
@@ -139,17 +107,17 @@ static error_t parse_world(int key, char *arg, struct argp_state *state)
         request->data = arg;
         return 0;
     case OPTION_REPEAT:
-        number("repeat", arg, 1, LODEI_MINE_REPEAT, &request->repeat, state);
+        lodei_arg_number("repeat", arg, 1, LODEI_MINE_REPEAT, &request->repeat, state);
         return 0;
     case OPTION_WINDOW:
         set_window(request, arg, state);
         return 0;
     case OPTION_TIER:
-        request->tier = CHOOSE("tier", tiers, arg, state);
+        request->tier = LODEI_ARG_WORD("tier", tiers, arg, state);
         request->tier = request->tier < LODEI_MINE_TIERS ? request->tier : -1;
         return 0;
     case OPTION_CHANNELS:
-        request->channels = CHOOSE("channels", channels, arg, state);
+        request->channels = LODEI_ARG_WORD("channels", channels, arg, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -165,14 +133,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         set_alloc(request, arg, state);
         return 0;
     case 't':
-        number("threads", arg, 1, LODEI_MINE_LANES, &request->threads, state);
+        lodei_arg_number("threads", arg, 1, LODEI_MINE_LANES, &request->threads, state);
         return 0;
     case OPTION_EDITS:
-        number("edits", arg, 0, MAX_EDITS, &request->edits, state);
+        lodei_arg_number("edits", arg, 0, MAX_EDITS, &request->edits, state);
         request->edits_given = 1;
         return 0;
     case OPTION_SEED:
-        number("seed", arg, 0, UINT64_MAX, &request->seed, state);
+        lodei_arg_number("seed", arg, 0, UINT64_MAX, &request->seed, state);
         return 0;
     case 'j':
         request->json = 1;
@@ -228,29 +196,10 @@ static const struct argp argp = {
 static lodei_mine_runner *load(const struct request *request)
 {
     char *name = lodei_xasprintf("lode-mine-%s.so", request->alloc);
-    char *path = lodei_libfind_module(request->lib_dir, name);
-    void *module = NULL, *symbol = NULL;
+    void *symbol = lodei_modload(request->lib_dir, name, "lodei_mine_run");
 
-    if (path == NULL)
-        warnx("%s: no such module%s%s", name, request->lib_dir != NULL ? " in " : "",
-              request->lib_dir != NULL ? request->lib_dir : "");
-    else
-        module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (module != NULL)
-        symbol = dlsym(module, "lodei_mine_run");
-    if (path != NULL && symbol == NULL)
-        warnx("%s", dlerror());
-    free(path);
     free(name);
     return (lodei_mine_runner *)(uintptr_t)symbol;
-}
-
-static const char *malloc_owner(void)
-{
-    void *symbol = dlsym(RTLD_DEFAULT, "malloc");
-    Dl_info info;
-
-    return symbol != NULL && dladdr(symbol, &info) != 0 ? info.dli_fname : NULL;
 }
 
 /* All a run needs beside the module. */
@@ -323,7 +272,7 @@ static int report(const struct session *session, const char *data, double load_s
 {
     const struct request *request = session->request;
     struct lodei_mine_run run = {.alloc = request->alloc,
-                                 .malloc_owner = malloc_owner(),
+                                 .malloc_owner = lodei_malloc_owner(),
                                  .data = data,
                                  .seed = request->seed,
                                  .edits = request->edits,

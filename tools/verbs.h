@@ -14,6 +14,7 @@
     V(run, "run a command on Lode's heap, with a report at its end")           \
     V(bench, "run a command in turns under every allocator found and compare") \
     V(leaks, "resolve a leak file to functions and source lines")              \
+    V(herd, "run a herd of creatures over pools or over malloc, and measure")  \
     V(mine, "dig in a real world over pools or over malloc, and measure")      \
     V(options, "list the options that LODE_OPTIONS understands")
 

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The everyday allocators: arena, frame arena, stack, buddy, slab, free list, offsets. */
 #include <lode/arena.h>
+#include <lode/buddy.h>
+#include <lode/frame.h>
 #include <lode/offset.h>
 #include <lode/stackalloc.h>
+
+#include <pthread.h>
 
 #include "ext_bench.h"
 
 #define OPS 2000000
 
 static struct lode_arena *arena;
+static struct lode_buddy *buddy;
+static struct lode_frame *frame;
 static struct lode_offset *offset;
 static struct lode_stack *stack;
 
 /* Live things of the benches that allocate and free at random. */
 #define LIVE 4096
+static void *live[LIVE];
+static uint32_t order[OPS];
 static uint32_t seed;
 
 static uint32_t any(void)
@@ -26,6 +34,12 @@ static void must(int error)
 {
     if (error != 0)
         __builtin_trap();
+}
+
+static void shuffle(void)
+{
+    for (int i = 0; i < OPS; i++)
+        order[i] = any();
 }
 
 /* ---- arena: a frame's worth of blocks, reset, again ---- */
@@ -98,10 +112,106 @@ static size_t stack_pairs(void)
     return OPS;
 }
 
+/* ---- frame arena: two threads at once, and one alone; nanoseconds as each of them sees them ----
+ */
+
+static void frame_prepare(void)
+{
+    must(lode_frame_create(NULL, &frame));
+}
+
+static void frame_finish(void)
+{
+    lode_frame_destroy(frame);
+}
+
+static size_t frame_bump(void)
+{
+    for (int i = 0; i < OPS / 2000; i++) {
+        for (int k = 0; k < 2000; k++)
+            ext_bench_keep(lode_frame_alloc(frame, 64, 16));
+        (void)lode_frame_advance(frame);
+    }
+    return OPS;
+}
+
+static void *frame_thread(void *arg)
+{
+    for (int k = 0; k < OPS / 2; k++)
+        ext_bench_keep(lode_frame_alloc(frame, 64, 16));
+    return arg;
+}
+
+static size_t frame_contended(void)
+{
+    pthread_t other;
+    must(pthread_create(&other, NULL, frame_thread, NULL));
+    (void)frame_thread(NULL);
+    pthread_join(other, NULL);
+    return OPS / 2;
+}
+
+/* ---- buddy: 64 MiB, 4,096 blocks of up to 16 KiB at random; one block in 64 MiB of nothing ----
+ */
+
+static void buddy_start(void)
+{
+    struct lode_buddy_opts o = LODE_BUDDY_OPTS_INIT;
+    o.bytes = (size_t)64 << 20;
+    must(lode_buddy_create(&o, &buddy));
+}
+
+static void buddy_prepare(void)
+{
+    seed = 1;
+    buddy_start();
+    for (int i = 0; i < LIVE; i++)
+        live[i] = lode_buddy_alloc(buddy, (size_t)64 << (any() % 9), 0);
+    shuffle();
+}
+
+static void buddy_finish(void)
+{
+    lode_buddy_destroy(buddy);
+}
+
+static size_t buddy_random(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void **p = &live[order[i] % LIVE];
+        must(lode_buddy_free(buddy, *p));
+        *p = lode_buddy_alloc(buddy, (size_t)64 << (order[i] >> 13) % 9, 0);
+        ext_bench_keep(*p);
+    }
+    return OPS;
+}
+
+static size_t buddy_pairs(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void *p = lode_buddy_alloc(buddy, 100, 0);
+        ext_bench_keep(p);
+        must(lode_buddy_free(buddy, p));
+    }
+    return OPS;
+}
+
+/* Splitting all the way down and joining all the way up: the most it can take. */
+static size_t buddy_cold_pairs(void)
+{
+    for (int i = 0; i < OPS / 4; i++) {
+        void *p = lode_buddy_alloc(buddy, 100, 0), *q = lode_buddy_alloc(buddy, 100, 0);
+        must(lode_buddy_free(buddy, p));
+        must(lode_buddy_free(buddy, q));
+        struct lode_allocator_stats s;
+        lode_buddy_stats(buddy, &s);
+    }
+    return OPS;
+}
+
 /* ---- offsets: a GPU buffer of 1 GiB, half full of ranges of 256 B to 64 KiB ---- */
 
 static lode_range ranges[LIVE];
-static uint32_t order[OPS];
 
 static uint64_t range_bytes(void)
 {
@@ -115,8 +225,7 @@ static void offset_prepare(void)
     must(lode_offset_create((uint64_t)1 << 30, NULL, &offset));
     for (int i = 0; i < LIVE; i++)
         must(lode_offset_alloc(offset, range_bytes() + any() % 200, 0, &at, &ranges[i]));
-    for (int i = 0; i < OPS; i++)
-        order[i] = any();
+    shuffle();
 }
 
 static void offset_finish(void)
@@ -152,6 +261,11 @@ const struct ext_bench ext_bench_everyday[] = {
     {"arena-bump", "alloc of 64", 2, arena_prepare, arena_bump, arena_finish},
     {"arena-bump-mixed", "alloc of 0-255", 0, arena_prepare, arena_bump_mixed, arena_finish},
     {"arena-scope", "mark+alloc+rewind", 0, arena_prepare, arena_scopes, arena_finish},
+    {"buddy-random", "alloc or free", 40, buddy_prepare, buddy_random, buddy_finish},
+    {"buddy-pair", "alloc or free", 40, buddy_start, buddy_pairs, buddy_finish},
+    {"buddy-whole", "alloc or free", 40, buddy_start, buddy_cold_pairs, buddy_finish},
+    {"frame-alone", "alloc of 64", 15, frame_prepare, frame_bump, frame_finish},
+    {"frame-contended", "alloc of 64", 15, frame_prepare, frame_contended, frame_finish},
     {"offset-random", "alloc or free", 25, offset_prepare, offset_random, offset_finish},
     {"offset-pair", "alloc or free", 25, offset_prepare, offset_pairs, offset_finish},
     {"stack-pair", "alloc+free of 64", 0, stack_prepare, stack_pairs, stack_finish},

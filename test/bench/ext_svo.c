@@ -157,6 +157,30 @@ static size_t walk(void)
     return cells;
 }
 
+/* Made in shuffled order, each group in as many steps as it has lines. */
+static void create_shuffled(void)
+{
+    uint64_t state = 7;
+    create();
+    for (int i = 0; i < SIDE * SIDE * SIDE; i++) {
+        uint32_t r = next(&state);
+        struct lode_ivec3 at = {r % SIDE, r / SIDE % SIDE, r / SIDE / SIDE % SIDE};
+        struct lode_svo_content content = {.type = LODE_SVO_EMPTY};
+        (void)describe(NULL, 0, at, &content);
+        die_unless(lode_svo_set(svo, 0, at, &content, NULL) == 0);
+    }
+}
+
+static size_t reorder(void)
+{
+    struct lode_svo_stats stats = {.size = sizeof(stats)};
+    int more;
+    while ((more = lode_svo_reorder(svo, 500)) == 1)
+        ;
+    die_unless(more == 0 && lode_svo_stats(svo, &stats) == 0);
+    return stats.reordered;
+}
+
 const struct ext_bench ext_bench_svo[] = {
     {"svo-get", "brick", 200, create_world, get, destroy},
     {"svo-get-in-section", "brick", 200, create_world, get_in_section, destroy},
@@ -165,5 +189,6 @@ const struct ext_bench ext_bench_svo[] = {
     {"svo-ray", "ray", 0, create_world, rays, destroy},
     {"svo-walk", "node", 0, create_world, walk, destroy},
     {"svo-build", "brick", 0, create, build, destroy},
+    {"svo-reorder", "group", 0, create_shuffled, reorder, destroy},
     {0},
 };

@@ -11,9 +11,9 @@ shift counts with the median of what it took in all rounds: that leaves the sche
 interruptions out, and keeps what an allocator does every time. Of these medians the table has
 
     edits/s, p50, p99, p99.9    of edits, without shifts
-    leave, enter, retier        medians over the shifts: giving back what left the window, making
-                                what entered, and keeping in another tier what is nearer or farther
-    shift, its p99              all three
+    leave, enter                medians over the shifts: giving back what left the window, making
+                                what entered
+    shift, its p99              both
 
 and besides, as the runs themselves print it, medians over the rounds: resident growth at the end,
 the share of the time spent in memory operations at most (no storage could be faster by more), and
@@ -41,13 +41,13 @@ import peers
 
 RUN_SECONDS, WARM_KIB = 600, 256 * 1024
 PEERS = ("mimalloc", "jemalloc", "tcmalloc")
-SHIFT_FIELDS = 4  # of a shift's row in the file of samples: leave, enter, retier, bricks
+SHIFT_FIELDS = 3  # of a shift's row in the file of samples: leave, enter, bricks
 SIZE_CHANNELS = ("both", "distances")
 SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
 # title, figure, more is better, goal
 GOALS = (("edits/s", "edits_per_s", True, 1.0), ("p99.9 of an edit", "p99.9", False, 0.8),
          ("leave", "leave", False, 1 / 3), ("enter", "enter", False, None),
-         ("retier", "retier", False, None), ("shift", "shift", False, 1 / 3),
+         ("shift", "shift", False, 1 / 3),
          ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0))
 
 
@@ -112,14 +112,14 @@ class Column:
         """Microseconds, but for edits_per_s, rss and memory."""
         usual = [statistics.median(times) / 1000 for times in zip(*self.samples)]
         edits = sorted(usual[:args.edits])
-        rows = [usual[i:i + 3] for i in range(args.edits, len(usual), SHIFT_FIELDS)
-                if usual[i + 3] > 0]
+        rows = [usual[i:i + 2] for i in range(args.edits, len(usual), SHIFT_FIELDS)
+                if usual[i + 2] > 0]
         parts = [sorted(part) for part in zip(*rows)]
         whole = sorted(map(sum, rows))
         figures = {"edits_per_s": args.threads * len(edits) / sum(edits) * 1e6}
         figures |= {f"p{share * 100:g}": quantile(edits, share) for share in (0.5, 0.99, 0.999)}
         figures |= {name: quantile(part, 0.5) for name, part in
-                    zip(("leave", "enter", "retier", "shift"), parts + [whole])}
+                    zip(("leave", "enter", "shift"), parts + [whole])}
         figures["shift_p99"] = quantile(whole, 0.99)
         figures["rss"] = statistics.median(map(grown, self.results))
         figures["memory"] = statistics.median(r["memory_share"] for r in self.results)
@@ -160,12 +160,12 @@ def report(args, columns):
     figures = {column.name: column.figures(args) for column in columns}
     table = [[name, f"{f['edits_per_s']:.0f}", f"{f['p50']:.2f}", f"{f['p99']:.1f}",
               f"{f['p99.9']:.1f}", f"{f['leave']:.1f}", f"{f['enter']:.1f}",
-              f"{f['retier']:.1f}", f"{f['shift']:.1f}", f"{f['shift_p99']:.0f}",
+              f"{f['shift']:.1f}", f"{f['shift_p99']:.0f}",
               f"{f['rss'] / 1024:.0f}", f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
              for name, f in figures.items()]
     print(f"{args.edits} edits, {args.threads} thread{'s' if args.threads > 1 else ''}, medians "
           f"over {args.rounds} interleaved rounds; us.\n")
-    print(peers.markdown(["under", "edits/s", "p50", "p99", "p99.9", "leave", "enter", "retier",
+    print(peers.markdown(["under", "edits/s", "p50", "p99", "p99.9", "leave", "enter",
                           "shift", "its p99", "RSS KiB", "memory %", "raw p99.9"], table))
     first, again = figures["glibc"], figures["glibc again"]
     print("\nA/A, glibc against itself: " + ", ".join(

@@ -3,7 +3,9 @@
 #include "conformance.h"
 
 #include <lode/arena.h>
+#include <lode/buddy.h>
 #include <lode/cpool.h>
+#include <lode/frame.h>
 #include <lode/pool.h>
 #include <lode/stackalloc.h>
 
@@ -184,6 +186,59 @@ static void cpool_end(struct lode_allocator *allocator)
     lode_cpool_destroy(allocator->ctx);
 }
 
+/* ---- buddy ---- */
+
+static int buddy_make_with(const struct lode_buddy_opts *opts, struct lode_allocator *ret_allocator)
+{
+    struct lode_buddy *buddy;
+    int error = lode_buddy_create(opts, &buddy);
+    if (error == 0)
+        lode_buddy_allocator(buddy, ret_allocator);
+    return error;
+}
+
+static int buddy_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_buddy_opts o = LODE_BUDDY_OPTS_INIT;
+    o.heap = heap;
+    o.bytes = 1 << 20;
+    return buddy_make_with(&o, ret_allocator);
+}
+
+static int buddy_lent_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    static char memory[1 << 20];
+    struct lode_buddy_opts o = LODE_BUDDY_OPTS_INIT;
+    o.heap = heap;
+    o.memory = memory + 5;
+    o.bytes = sizeof(memory) - 5;
+    o.min_bytes = 16;
+    return buddy_make_with(&o, ret_allocator);
+}
+
+static void buddy_end(struct lode_allocator *allocator)
+{
+    lode_buddy_destroy(allocator->ctx);
+}
+
+/* ---- frame arena ---- */
+
+static int frame_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_frame *frame;
+    struct lode_frame_opts o = LODE_FRAME_OPTS_INIT;
+    o.heap = heap;
+    int error = lode_frame_create(&o, &frame);
+    if (error == 0)
+        lode_frame_allocator(frame, ret_allocator);
+    return error;
+}
+
+static void frame_end(struct lode_allocator *allocator)
+{
+    lode_frame_destroy(allocator->ctx);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
@@ -192,6 +247,9 @@ static void cpool_end(struct lode_allocator *allocator)
      LODE_TRAIT_DESTROYS)
 
 #define POOL_TRAITS (LODE_TRAIT_FREES | LODE_TRAIT_FIXED | LODE_TRAIT_CHECKED | LODE_TRAIT_DESTROYS)
+#define BUDDY_TRAITS                                                                   \
+    (LODE_TRAIT_FREES | LODE_TRAIT_BOUNDED | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
+     LODE_TRAIT_DESTROYS)
 
 const struct conformance_row conformance_rows[] = {
     {.name = "heap",
@@ -255,5 +313,20 @@ const struct conformance_row conformance_rows[] = {
      .end = cpool_end,
      .align_max = 64,
      .block_bytes = OBJECT_BYTES},
+    {.name = "buddy",
+     .traits = BUDDY_TRAITS,
+     .make = buddy_make,
+     .end = buddy_end,
+     .align_max = 1 << 20},
+    {.name = "buddy-lent",
+     .traits = BUDDY_TRAITS,
+     .make = buddy_lent_make,
+     .end = buddy_end,
+     .align_max = 4096},
+    {.name = "frame",
+     .traits = LODE_TRAIT_THREADS | LODE_TRAIT_DESTROYS,
+     .make = frame_make,
+     .end = frame_end,
+     .align_max = 1 << 20},
     {0},
 };

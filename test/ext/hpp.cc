@@ -107,13 +107,8 @@ void scopes()
     ok(lode_tag_current() == 0, "and ends");
 }
 
-void pins()
+void pins(lode_handle brick)
 {
-    struct lode_sdf *field;
-    lode_handle brick;
-    if (lode_sdf_create(nullptr, &field) != 0 ||
-        lode_sdf_brick_alloc(field, 0, {1, 2, 3}, LODE_TIER_HIGH, &brick) != 0)
-        return ok(false, "a brick");
     {
         lode::pin<std::uint16_t> voxels(brick);
         voxels[0] = 42;
@@ -124,11 +119,13 @@ void pins()
         ok(other[0] == 42 && lode_handle_pins(brick) == 1, "also by assignment");
     }
     ok(lode_handle_pins(brick) == 0, "and ends");
-    {
-        lode::read_section section;
-        ok(section && lode_peek(brick) != nullptr, "a reading section");
-    }
+    lode::read_section section;
+    ok(section && lode_peek(brick) != nullptr, "a reading section");
+}
 
+/* `brick` holds 42 first, and is freed here. */
+void collections(struct lode_sdf *field, lode_handle brick)
+{
     struct lode_allocator below;
     lode_heap_allocator(nullptr, &below);
     int owner_a, owner_b;
@@ -151,6 +148,17 @@ void pins()
     struct lode_read_stats left;
     lode_read_stats(&left);
     ok(left.parked_blocks == 0, "and no block is held any more");
+}
+
+void handles()
+{
+    struct lode_sdf *field;
+    lode_handle brick;
+    if (lode_sdf_create(nullptr, &field) != 0 ||
+        lode_sdf_brick_alloc(field, 0, {1, 2, 3}, LODE_TIER_HIGH, &brick) != 0)
+        return ok(false, "a brick");
+    pins(brick);
+    collections(field, brick);
     lode_sdf_destroy(field);
 }
 
@@ -233,7 +241,7 @@ int main()
     standard_library();
     alignment();
     scopes();
-    pins();
+    handles();
     unreal();
     std::printf("1..%d\n", points);
     return faults != 0;

@@ -33,7 +33,7 @@
 static struct lode_heap *heap;
 static struct lodei_slots owner;
 static uint32_t first_slot;
-static unsigned rounds = 200000;
+static unsigned rounds = 100000;
 
 static _Atomic uint64_t next_version = 1;
 /* By version: the handle whose life it is of; 0: not known yet. By slot and life: its handle's life

@@ -241,6 +241,8 @@ Test(ds_list, misuse_is_told_and_changes_nothing)
     cr_assert_eq(awake_list_append_all(&l, &other), -ENOSPC);
     cr_assert_eq(awake_list_count(&other), 1);
     cr_assert_eq(awake_list_append_all(&l, &l), 0);
+    cr_assert_eq(awake_list_remove(&l, &c), -EINVAL); /* of the other list */
+    cr_assert(awake_list_linked(&c) && awake_list_count(&l) == 2 && awake_list_count(&other) == 1);
     cr_assert_eq(awake_list_append_all(&other, &l), 0);
     cr_assert_eq(awake_list_count(&other), 3);
     cr_assert_null(awake_list_first(&l));

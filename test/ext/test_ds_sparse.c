@@ -16,7 +16,7 @@ struct wide {
 LODE_SPARSE_SET_DEFINE(mobs, uint32_t);
 LODE_SPARSE_SET_DEFINE(wides, struct wide);
 LODE_SPARSE_ARRAY_DEFINE(damage, uint16_t, 512);
-LODE_SPARSE_ARRAY_DEFINE(big, struct wide, 64);
+LODE_SPARSE_ARRAY_DEFINE(big, struct wide, 256);
 
 Test(ds_sparse_set, ids_stay_and_stale_ones_are_told)
 {
@@ -373,7 +373,7 @@ static void check_walk(const struct big *b, const uint32_t *model, size_t count)
     uint64_t last = 0;
     for (struct wide *it; (it = big_next(b, &at)) != NULL; last = at.index) {
         cr_assert(at.index < 1000 && model[at.index] == it->value + 1);
-        cr_assert(seen == 0 || at.index / 64 != last / 64 || at.index > last);
+        cr_assert(seen == 0 || at.index / 256 != last / 256 || at.index > last);
         seen++;
     }
     cr_assert_eq(seen, count);
@@ -404,7 +404,7 @@ Test(ds_sparse_array, random_operations_do_what_an_array_does)
             big_trim(&b);
         } else if (what == 62 && step % 8 == 0) {
             int any = 0;
-            for (size_t i = index / 64 * 64; i < index / 64 * 64 + 64 && i < 1000; i++) {
+            for (size_t i = index / 256 * 256; i < index / 256 * 256 + 256 && i < 1000; i++) {
                 any |= model[i] != 0;
                 count -= model[i] != 0;
                 model[i] = 0;

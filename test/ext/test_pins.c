@@ -187,12 +187,12 @@ Test(pins, a_pinned_last_life_ends_too)
     lode_handle last = publish(first, block_new()), untouched = 77;
     cr_assert_not_null(lode_pin(last));
     release_and_free(last);
-    cr_assert_eq(lodei_slot_publish(first, KEY, &slots, 1, &untouched), -ENOSPC);
+    cr_assert_eq(lodei_slot_publish(first, KEY, (void *)64, 1, &untouched), -ENOSPC);
     cr_assert_eq(live_blocks(), 1);
     lodei_slots_verify(&slots);
     cr_assert_eq(lode_unpin(last), 0);
     cr_assert_eq(live_blocks(), 0);
-    cr_assert_eq(lodei_slot_publish(first, KEY, &slots, 1, &untouched), -ENOSPC);
+    cr_assert_eq(lodei_slot_publish(first, KEY, (void *)64, 1, &untouched), -ENOSPC);
     cr_assert_eq(lode_unpin(last), -EINVAL);
     cr_assert_eq(untouched, 77);
 }

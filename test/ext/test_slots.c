@@ -105,7 +105,7 @@ Test(slots, kind_bits_change_alone)
 Test(slots, every_address_and_kind_comes_back)
 {
     uint32_t first = group_new();
-    for (unsigned bit = 6; bit < 47; bit++) {
+    for (unsigned bit = 6; bit < 48; bit++) {
         void *block = (void *)((uintptr_t)1 << bit), *old;
         lode_handle handle;
         cr_assert_eq(lodei_slot_publish(first, KEY, block, LODEI_SLOT_KIND_MAX, &handle), 0);
@@ -128,7 +128,7 @@ Test(slots, a_generation_never_wraps)
     release_and_free(last);
     assert_stale(last);
     assert_stale(first); /* generation 0 of this slot */
-    cr_assert_eq(lodei_slot_publish(first, KEY, &slots, 1, &untouched), -ENOSPC);
+    cr_assert_eq(lodei_slot_publish(first, KEY, (void *)64, 1, &untouched), -ENOSPC);
     cr_assert_eq(untouched, 77);
     lodei_slots_verify(&slots);
     release_and_free(publish(first + 1, block_new())); /* its neighbours go on */
@@ -196,7 +196,7 @@ Test(slots, groups_given_back_are_taken_again_with_other_handles)
     }
     lodei_slots_verify(&slots);
     lode_handle untouched = 77;
-    cr_assert_eq(lodei_slot_publish(groups[3], KEY, &slots, 1, &untouched), -EAGAIN);
+    cr_assert_eq(lodei_slot_publish(groups[3], KEY, (void *)64, 1, &untouched), -EAGAIN);
     for (int i = 599; i >= 0; i--) {
         cr_assert_eq(lodei_slots_take(&slots, KEY + 1, &again), 0);
         cr_assert_eq(again, groups[i]);
@@ -236,6 +236,47 @@ Test(slots, the_directory_grows_under_handles)
     lodei_slots_verify(&slots);
     release_and_free(first);
     release_and_free(last);
+}
+
+/* ---- in a forked child ---- */
+
+static void begin_to_free(lode_handle handle)
+{
+    uint64_t *at = &lodei_handle_page(handle)->words[(uint32_t)handle % LODE_HANDLE_PAGE];
+    *at = lodei_busy_word(*at);
+}
+
+Test(slots, what_a_vanished_thread_was_freeing_is_free)
+{
+    uint32_t first = group_new();
+    lode_handle live = publish(first, block_new()), busy = publish(first + 1, block_new());
+    lode_handle raised = publish(first + 2, block_new()), pinned = publish(first + 3, block_new());
+    age(first + 4, UINT32_MAX - 1);
+    lode_handle last = publish(first + 4, block_new());
+    char *bytes = lode_pin(pinned);
+    strcpy(bytes, "mine");
+    begin_to_free(busy);
+    begin_to_free(raised);
+    lodei_handle_page(raised)->generations[(uint32_t)raised % LODE_HANDLE_PAGE]++;
+    begin_to_free(pinned);
+    begin_to_free(last);
+    lodei_slots_forked();
+    lodei_slots_verify(&slots);
+    cr_assert(lode_handle_is_live(live));
+    assert_stale(busy);
+    assert_stale(raised);
+    assert_stale(pinned);
+    assert_stale(last);
+    cr_assert_str_eq(bytes, "mine");
+    cr_assert_eq(lode_unpin(pinned), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        lode_handle before[] = {live, busy, raised, pinned};
+        if (i == 0)
+            release_and_free(live);
+        cr_assert_neq(publish(first + i, block_new()), before[i]);
+    }
+    lode_handle untouched = 77;
+    cr_assert_eq(lodei_slot_publish(first + 4, KEY, (void *)64, 1, &untouched), -ENOSPC);
 }
 
 /* ---- owners that are gone ---- */

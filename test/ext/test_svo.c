@@ -419,6 +419,59 @@ Test(svo, leaves_that_go_are_told)
     cr_assert_eq(told.count, 4);
 }
 
+struct path {
+    struct lode_svo *svo;
+    struct lode_node nodes[4];
+    int told;
+};
+
+static void all_stale(void *ctx, const struct lode_svo_cell *leaf)
+{
+    struct path *path = ctx;
+    struct lode_svo_cell cell;
+    for (int level = 0; level < 4; level++)
+        cr_assert_eq(lode_svo_node_get(path->svo, path->nodes[level], &cell), -ESTALE);
+    path->told += leaf->level == 0;
+}
+
+/* A slot must not be free, for use elsewhere, while a line above that names it can be read. */
+Test(svo, what_goes_is_released_from_the_top_down)
+{
+    struct lode_svo_opts opts = LODE_SVO_OPTS_INIT;
+    struct path path = {.told = 0};
+    struct lode_svo_content b = brick(1);
+    opts.levels = 5;
+    opts.dropped = all_stale;
+    opts.ctx = &path;
+    cr_assert_eq(lode_svo_create(&opts, &path.svo), 0);
+    set(path.svo, 0, place(5, 6, 7), &b);
+    for (unsigned level = 0; level < 4; level++)
+        path.nodes[level] = get(path.svo, level, place(5, 6, 7)).node;
+    set(path.svo, 4, place(0, 0, 0), &rock);
+    cr_assert_eq(path.told, 1);
+    lode_svo_destroy(path.svo);
+}
+
+Test(svo, a_reader_may_edit_within_its_section)
+{
+    struct lode_svo *svo = make(4, LODE_SVO_COALESCE);
+    struct lode_svo_content a = brick(1), b = brick(9);
+    struct lode_read_stats waiting;
+    set(svo, 0, place(1, 1, 1), &a);
+    cr_assert_eq(lode_read_begin(), 0);
+    const struct lode_svo_line *line = lode_svo_peek(get(svo, 0, place(1, 1, 1)).node);
+    set(svo, 0, place(1, 1, 1), &b);
+    cr_assert_eq(get(svo, 0, place(1, 1, 1)).content.user, b.user);
+    set(svo, 4, place(1, 1, 1), &rock);
+    for (int i = 0; i < 300; i++)
+        set(svo, 0, place(i % 8, 0, 0), i % 3 != 0 ? &a : &rock);
+    cr_assert_eq(line->user, a.user); /* the version it had stays until the section ends */
+    lode_read_end();
+    lode_svo_destroy(svo);
+    lode_read_stats(&waiting);
+    cr_assert_eq(waiting.waiting_blocks, 0);
+}
+
 Test(svo, slots_are_used_again)
 {
     struct lode_svo *svo = make(4, 0);

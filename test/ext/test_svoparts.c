@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ext/svotree.h"
 #include "svo_tree.h"
@@ -324,9 +325,11 @@ Test(svoparts, reordering_goes_on_among_edits_and_passes_pinned_groups_by)
     cr_assert_eq(lode_peek(node.group), pinned);
     cr_assert_eq(lode_unpin(node.group), 0);
     cr_assert_eq(svo->in_pass, 0);
-    svo->reordering = 1;
+    svo->reordering = getpid();
     cr_assert_eq(lode_svo_reorder(svo, 0), -EBUSY);
-    svo->reordering = 0;
+    svo->reordering = getppid(); /* a process this was forked from */
+    cr_assert_eq(lode_svo_reorder(svo, 0), 1);
+    cr_assert_eq(svo->reordering, 0);
     lode_svo_destroy(svo);
 }
 

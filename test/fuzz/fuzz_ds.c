@@ -39,7 +39,7 @@ LODE_MAP_DEFINE(bad_map, uint8_t, uint16_t, BAD_HASH, LODE_EQUAL_INT);
 LODE_SORTED_MAP_DEFINE(sorted, uint8_t, uint16_t, BY_VALUE);
 LODE_LIST_DEFINE(list, struct mob, link);
 LODE_SPARSE_SET_DEFINE(mobs, struct wide);
-LODE_SPARSE_ARRAY_DEFINE(field, uint16_t, 64);
+LODE_SPARSE_ARRAY_DEFINE(field, uint16_t, 192);
 LODE_SOA_DEFINE(rows, 32, FIELDS);
 
 static struct {
@@ -372,7 +372,7 @@ static void fuzz_sparse_array(void)
         } else if (what < 15) {
             field_trim(&f);
         } else {
-            for (size_t i = index / 64 * 64; i < index / 64 * 64 + 64; i++) {
+            for (size_t i = index / 192 * 192; i < index / 192 * 192 + 192 && i < 512; i++) {
                 count -= table[i] != 0;
                 table[i] = 0;
             }

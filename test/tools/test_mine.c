@@ -224,6 +224,30 @@ Test(world, bricks_have_the_distances_that_a_search_finds, .fini = unload)
     }
 }
 
+Test(world, bricks_arrive_in_the_tier_of_their_distance, .fini = unload)
+{
+    static struct lodei_mine_brick room;
+    unsigned counts[LODEI_MINE_TIERS] = {0};
+
+    load(2);
+    for (int i = 0; i < 4000; i++) {
+        int32_t at[3] = {(int32_t)random_below(64), (int32_t)random_below(16),
+                         (int32_t)random_below(64)};
+        struct lodei_mine_arrival exact = lodei_mine_arrive(&world, LODEI_MINE_BOTH, at, 0, &room);
+        float least = LODEI_MINE_BAND;
+
+        if (exact.distances == NULL)
+            continue;
+        for (unsigned voxel = 0; voxel < LODEI_MINE_VOXELS; voxel++)
+            least = fminf(least, fabsf(arrived_distance(&exact, voxel)));
+        struct lodei_mine_arrival usual = lodei_mine_arrive(&world, LODEI_MINE_BOTH, at, -1, &room);
+        cr_assert_eq(usual.tier, least < 1 ? 0 : least < 2 ? 1 : 2);
+        counts[usual.tier]++;
+    }
+    for (int tier = 0; tier < LODEI_MINE_TIERS; tier++)
+        cr_assert_gt(counts[tier], 0);
+}
+
 Test(world, distances_rise_with_their_squares)
 {
     for (int square = 2; square <= LODEI_MINE_BEYOND; square++)
@@ -359,13 +383,14 @@ Test(brick, digging_is_what_each_voxel_says)
     for (int i = 0; i < 3000; i++) {
         struct lodei_mine_edit edit;
         unsigned changes, opened = 0;
-        float beyond, least = INFINITY;
+        float beyond, least = INFINITY, most = -INFINITY;
+        int32_t tier = (int32_t)random_below(4) - 1;
 
         random_edit(&edit);
         random_brick(&before);
         brick = before;
+        changes = lodei_mine_carve(&edit, place, tier, &brick);
         beyond = LODEI_MINE_BAND - lodei_sdf_quantum(lodei_mine_bits[brick.tier], LODEI_MINE_BAND);
-        changes = lodei_mine_carve(&edit, place, &brick);
         if (!before.with_distances && !before.inside) {
             cr_assert_eq(changes, 0);
             continue;
@@ -376,7 +401,8 @@ Test(brick, digging_is_what_each_voxel_says)
             float old = before.with_distances ? before.distances[v] : -LODEI_MINE_BAND;
             float want = fmaxf(old, edit.radius - gap(&edit, at));
 
-            least = fminf(least, want);
+            least = fminf(least, brick.distances[v]);
+            most = fmaxf(most, brick.distances[v]);
             cr_assert_float_eq(brick.distances[v], want, 1e-4f);
             if (changes & LODEI_MINE_OPENED) {
                 cr_assert_eq(brick.opened[v], old < 0 && brick.distances[v] > 0);
@@ -388,6 +414,12 @@ Test(brick, digging_is_what_each_voxel_says)
         if (changes == 0)
             continue;
         cr_assert_eq((changes & LODEI_MINE_OPENED) != 0, opened > 0);
+        if (tier >= 0)
+            cr_assert_eq(brick.tier, tier);
+        else if (least < 0 && most > 0)
+            cr_assert_eq(brick.tier, 0);
+        else
+            cr_assert_eq(brick.tier, lodei_mine_tier(fminf(fabsf(least), fabsf(most))));
         if (fabsf(least - beyond) > 1e-3f)
             cr_assert_eq(brick.with_distances, least < beyond);
         cr_assert_eq(brick.inside, 0);

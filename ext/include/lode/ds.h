@@ -32,29 +32,30 @@
  *     SoA                         yes              the last                by index
  *
  * In all of them:
- * - A macro is used once at file scope, with a semicolon behind it: LODE_VEC_DEFINE(ids, uint32_t);
- *   It declares `struct ids` and functions ids_...(), static and inline (ids_lodei_...() are
- * private). In different files it may be repeated. What is written NAME_ here is that name.
+ * - A macro is used once at file scope, with a semicolon behind it:
+ *   LODE_VEC_DEFINE(ids, uint32_t);
+ *   It declares `struct ids` and functions ids_...(), static and inline; ids_lodei_...() are
+ *   private. Different files may repeat it. What is written NAME_ here is that name.
  * - A container of zero bytes is an empty one without a cap, with memory of lode_malloc(), so of
- * the thread's tag. NAME_init() sets the cap (0: none) and the allocator, which is borrowed: struct
- *   lode_allocator and the object behind it must live until NAME_finish(). Initialising costs
- *   nothing; memory is taken with the first item.
- * - Where the allocator's object is reset or destroyed, the memory is gone with it: do not finish,
- *   but NAME_init() anew. What an allocator refuses to take back early (arena, stack) stays with
- * it.
- * - Items are plain data: moved with memcpy(), no constructor or destructor is run. In C++ this is
- *   checked. They may be over-aligned, if the allocator serves their alignment.
+ *   the thread's tag. NAME_init() sets the cap (0: none) and the allocator, which is borrowed:
+ *   struct lode_allocator and the object behind it must live until NAME_finish(). Initialising
+ *   costs nothing; memory is taken with the first item.
+ * - Where the allocator's object is reset or destroyed, the memory is gone with it: do not
+ *   finish, but NAME_init() anew. What an allocator refuses to take back early (arena, stack)
+ *   stays with it.
+ * - Items are plain data: moved with memcpy(), no constructor or destructor is run. In C++ this
+ *   is checked. They may be over-aligned, if the allocator serves their alignment.
  * - Items are given by value, so they may come from the container itself: push(&v, v.items[0]).
  * - Errors are -errno, and the container is then as it was: -ENOSPC beyond the cap, -ENOMEM where
  *   the allocator has nothing or the size overflows; others are named by each header. Where a
  *   generous growth fails, less is tried before giving up.
- * - A container, and the allocator behind it, is used by one thread at a time; const functions may
- *   run side by side.
- * - Room that is not used is not poisoned under ASan: one file compiled without it would break the
- *   rest. Reading behind the memory itself is caught by what the allocator poisons.
+ * - A container, and the allocator behind it, is used by one thread at a time; const functions
+ *   may run side by side.
+ * - Room that is not used is not poisoned under ASan: one file compiled without it would break
+ *   the rest. Reading behind the memory itself is caught by what the allocator poisons.
  *
  * Why not uthash, klib, GLib or Judy: none takes memory from an allocator it is given and survives
- * its refusal, none caps its items, and those in C++ cannot be used from C. Each header says more.
+ * its refusal, and none caps its items. Each header says more.
  */
 #ifndef LODE_DS_H
 #define LODE_DS_H

@@ -71,7 +71,7 @@ struct lodei_array {
 enum lodei_growth {
     LODEI_GROW_EXACT = 0, /* to what is needed */
     LODEI_GROW_MORE = 1,  /* so that a run of pushes costs O(1) each: x2, above 64 KiB x1.5 */
-    LODEI_GROW_STEPS = 2, /* by an eighth while the allocator extends in place, else x2 */
+    LODEI_GROW_STEPS = 2, /* as bump vectors do: see ds_vec.h */
 };
 
 /* Make room for `need` items in all. 0; -ENOSPC more than max_items; -ENOMEM, also where the bytes

@@ -22,24 +22,29 @@
  * struct name { first, last, count, max_items } (zero bytes: empty, no cap) and
  *
  *     void    NAME_init(l, max_items)               forgets the items, as they are
- *     int     NAME_push_front(l, item)              NAME_push_back(l, item) O(1) int
- * NAME_insert_after(l, place, item)     NAME_insert_before(l, place, item)          O(1) int
- * NAME_remove(l, item)                  -ENOENT: on no list                         O(1) type
- * *NAME_pop_front(l)                     NAME_pop_back(l); NULL: empty               O(1) int
- * NAME_append_all(l, other)             all of `other` behind the last; other is empty then;
- * -ENOSPC moves none                    O(1) void    NAME_clear(l)                         unlinks
- * every item                      O(count) type   *NAME_first(l) NAME_last(l) NAME_next(item)
- * NAME_prev(item)       NULL: there is none int     NAME_linked(item)                     1: on a
- * list that is linked by `member` size_t  NAME_count(l)
+ *     int     NAME_push_front(l, item)                                             O(1)
+ *     int     NAME_push_back(l, item)                                              O(1)
+ *     int     NAME_insert_after(l, place, item)                                    O(1)
+ *     int     NAME_insert_before(l, place, item)                                   O(1)
+ *     int     NAME_remove(l, item)                  -ENOENT: on no list; -EINVAL   O(1)
+ *     type   *NAME_pop_front(l)                     NULL: empty                    O(1)
+ *     type   *NAME_pop_back(l)                      NULL: empty                    O(1)
+ *     int     NAME_append_all(l, other)             all of `other` behind the last; `other` is
+ *                                                   empty then; -ENOSPC moves none O(1)
+ *     void    NAME_clear(l)                         unlinks every item             O(count)
+ *     type   *NAME_first(l)  NAME_last(l)           NULL: empty
+ *     type   *NAME_next(item)  NAME_prev(item)      NULL: none
+ *     int     NAME_linked(item)                     1: on a list that is linked by `member`
+ *     size_t  NAME_count(l)
  *
  * Returns      0; -ENOSPC the cap; -EALREADY the item is on a list; -ENOENT it, or `place`, is on
- *              none. On error nothing changed. That an item is on this list, not on another of the
- *              same kind, is the caller's to know.
+ *              none; -EINVAL it is the first or last of another list. On error nothing changed.
+ *              That an item in the middle is on this list is the caller's to know.
  * Invalidates  Nothing. An item must leave its lists before its memory goes.
  * Iterating    LODE_LIST_EACH: the item at hand may be removed, no other. By NAME_next(): none.
  * Threads      One at a time; readers may share it while nobody writes.
  *
- * Ours: utlist, GLib and the kernel's list know neither a cap nor an item that is on no list.
+ * Ours: utlist and GLib's lists have no cap and do not tell an item that is on no list.
  */
 #ifndef LODE_DS_LIST_H
 #define LODE_DS_LIST_H
@@ -89,6 +94,8 @@ LODEI_DS_FN int lodei_link_remove(struct lodei_list_core *l, struct lode_link *l
     if (link->next == NULL)
         return -ENOENT;
     struct lode_link *next = lodei_link_next(link), *prev = lodei_link_prev(link);
+    if ((prev == NULL && l->first != link) || (next == NULL && l->last != link))
+        return -EINVAL;
     if (prev != NULL)
         prev->next = next != NULL ? next : prev;
     else

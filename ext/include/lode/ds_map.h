@@ -15,9 +15,9 @@
  *     ores_finish(&m);
  *
  *     items   -> [ key value | key value | .. count ]    dense, in order of insertion until the
- *                     ^                                   first removal
- *     buckets -> [ - | tag index | - | tag index | .. ]   8 bytes each, a power of two of them,
- *                                                         3/4 full at most
+ *                     ^                                  first removal
+ *     buckets -> [ - | tag index | - | tag index | .. ]  8 bytes each, a power of two of them,
+ *                                                        3/4 full at most
  *
  * Open addressing by ordered linear probing: a bucket's tag is its distance from home (+1) above 18
  * bits of the hash, and the buckets of a run are sorted by tag seen from each home, so that a
@@ -34,31 +34,32 @@
  * { key_type key; value_type value; } and
  *
  *     void        NAME_init(m, max_items, allocator)
- *     void        NAME_finish(m)                      frees; m is as after init
- *     int         NAME_put(m, key, value)             insert or replace                       O(1)*
- *     int         NAME_insert(m, key, value)          -EEXIST: there already
- *     int         NAME_get_or_add(m, key, &value)     value: the one there, or a new one of zero
- *                                                     bytes
- *     value_type *NAME_find(m, key)                   NULL: not there                         O(1)
- *     int         NAME_remove(m, key)                 -ENOENT: not there                      O(1)
- *     int         NAME_remove_at(m, i)                item i of m.items; -ERANGE i >= count
- *     int         NAME_reserve(m, n)                  room for n in all, without growing
- *     void        NAME_clear(m)                       no items, same room
- *     void        NAME_trim(m)                        give back room, as far as there is memory to
+ *     void        NAME_finish(m)                   frees; m is as after init
+ *     int         NAME_put(m, key, value)          insert or replace                     O(1)*
+ *     int         NAME_insert(m, key, value)       -EEXIST: there already                O(1)*
+ *     int         NAME_get_or_add(m, key, &value)  value: the one there, or a new one of zero
+ *                                                  bytes                                 O(1)*
+ *     value_type *NAME_find(m, key)                NULL: not there                       O(1)
+ *     int         NAME_remove(m, key)              -ENOENT: not there                    O(1)
+ *     int         NAME_remove_at(m, i)             item i of m.items; -ERANGE: i >= count
+ *     int         NAME_reserve(m, n)               room for n in all, without growing
+ *     void        NAME_clear(m)                    no items, same room
+ *     void        NAME_trim(m)                     give back room, as far as there is memory to
  *     size_t      NAME_count(m)
  *
  * LODE_SET_DEFINE(name, key_type, HASH, EQUAL) is the same without values: m.items[i] is a key,
  * NAME_insert(m, key), NAME_find(m, key) giving a key_type *, and neither put nor get_or_add.
  *
- * Returns      0; -ENOSPC the cap, or 1.6 x 10^9 items; -ENOMEM; -EOVERFLOW more than 16,000
- * keys in one run of buckets: the hash is degenerate. On error the table is as it was. Invalidates
- * Inserting: every pointer to items. Removing: pointers to the item removed and to the last one,
- * which takes its place in m.items. Iterating    By index. To remove on the way, count down: what
- * moves in was seen before. Threads      One at a time; readers may share it while nobody writes.
+ * Returns      0; -ENOSPC the cap, or 1.6 x 10^9 items; -ENOMEM; -EOVERFLOW over 8,190 keys share
+ *              a hash, or nearly: HASH is not one. On error the table is as it was.
+ * Invalidates  Inserting: every pointer to items. Removing: pointers to the item removed and to the
+ *              last one, which takes its place in m.items.
+ * Iterating    By index. To remove on the way, count down: what moves in was seen before.
+ * Threads      One at a time; readers may share it while nobody writes.
  *
  * Not for keys an enemy chooses, unless HASH is keyed with a secret.
- * Ours, against uthash (a malloc and four pointers an item), khash (malloc, tombstones, a failed
- * resize is silent in older versions), GHashTable (void pointers) and Judy (malloc, one key type).
+ * Ours, against uthash (a malloc and 56 bytes an item), khash (malloc, tombstones), GHashTable
+ * (void pointers, aborts without memory) and Judy (malloc, one key type).
  */
 #ifndef LODE_DS_MAP_H
 #define LODE_DS_MAP_H

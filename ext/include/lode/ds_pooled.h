@@ -13,30 +13,33 @@
  *         for (struct footprint *it = trail_block(&t, b, &n); n > 0; it++, n--) use(it);
  *
  *     1 block:        root -> [items]
- *     to FAN blocks:  root -> [ * | * | .. ] -> [items] each         FAN = pointers in a block, the
- *     to FAN^2:       root -> [ * | .. ] -> [ * | .. ] -> [items]    power of two below
+ *     to FAN blocks:  root -> [ * | * | .. ] -> [items] each
+ *     to FAN^2:       root -> [ * | .. ] -> [ * | .. ] -> [items]
  *
- * The tables are blocks of the same pool, and levels are added on top as the vector grows (a radix
- * tree over the block number), so nothing but pool blocks is ever asked for; no item moves.
+ * FAN is how many pointers a block holds, rounded down to a power of two. The tables are blocks of
+ * the same pool, and levels are added on top as the vector grows (a radix tree over the block
+ * number), so nothing but pool blocks is ever asked for; no item moves.
  *
  * LODE_POOLEDVEC_DEFINE(name, type, block_bytes) declares struct name and
  *
- *     int     NAME_init(v, max_items, allocator)    -EINVAL: the allocator is of one size
- *                                                   (LODE_TRAIT_FIXED), and that is below
- * block_bytes void    NAME_finish(v) int     NAME_push(v, item)                    append a copy
- * O(1) int     NAME_add(v, &slot)                    append; slot: the new item, uninitialised O(1)
- *     int     NAME_pop(v, ret_item)                 remove the last; ret_item may be NULL      O(1)
- *     int     NAME_remove_swap(v, at)               the last item fills the gap                O(1)
- *     int     NAME_reserve(v, n)                    room for n in all
- *     void    NAME_clear(v)                         no items; all blocks go back
- *     void    NAME_trim(v)                          the blocks that hold nothing go back
+ *     int     NAME_init(v, max_items, allocator)  -EINVAL: the allocator is of one size
+ *                                                 (LODE_TRAIT_FIXED), and that is below
+ *                                                 block_bytes
+ *     void    NAME_finish(v)
+ *     int     NAME_push(v, item)              append a copy                            O(1)
+ *     int     NAME_add(v, &slot)              append; slot: the new one, uninitialised O(1)
+ *     int     NAME_pop(v, ret_item)           remove the last; ret_item may be NULL    O(1)
+ *     int     NAME_remove_swap(v, at)         the last item fills the gap              O(1)
+ *     int     NAME_reserve(v, n)              room for n in all
+ *     void    NAME_clear(v)                   no items; all blocks go back
+ *     void    NAME_trim(v)                    the blocks that hold nothing go back
  *     size_t  NAME_count(v)
- *     type   *NAME_at(v, i)                         NULL: i >= count               O(levels), 1 or
- * 2 size_t  NAME_blocks(v)                        blocks that hold items type   *NAME_block(v, b,
- * &n)                  the n items of block b < NAME_blocks()
+ *     type   *NAME_at(v, i)                   NULL: i >= count                     O(levels)
+ *     size_t  NAME_blocks(v)                  blocks that hold items
+ *     type   *NAME_block(v, b, &n)            the n items of block b < NAME_blocks()
  *
- * Removing keeps one empty block at most; the next goes back to the pool at once. Zero bytes are an
- * empty vector without a cap, with blocks from malloc's heap.
+ * Removing keeps one empty block at most; the next goes back to the pool at once. Zero bytes are
+ * an empty vector without a cap, with blocks from malloc's heap.
  *
  * Returns      0; -ENOSPC the cap; -ENOMEM the pool is empty; -ENOENT pop of an empty vector;
  *              -ERANGE `at` beyond the end. On error the vector, and what the pool has, is as it

@@ -18,18 +18,22 @@
  * LODE_RING_DEFINE(name, type) declares struct name (zero bytes: empty, growing, no cap, malloc's
  * heap), struct name_span { type *items; size_t count; } and
  *
- *     int     NAME_init(r, max_items, flags, allocator)   -EINVAL: flags unknown, or to overwrite
- *                                                         without a cap
+ *     int     NAME_init(r, max_items, flags, allocator)  -EINVAL: flags unknown, or to overwrite
+ *                                                        without a cap
  *     void    NAME_finish(r)
- *     int     NAME_push(r, item)             append as the newest O(1)* int     NAME_push_front(r,
- * item)       prepend as the oldest                             O(1)* int     NAME_pop(r, ret_item)
- * remove the oldest; ret_item may be NULL           O(1) int     NAME_pop_back(r, ret_item) remove
- * the newest                                 O(1) type   *NAME_at(r, i)                  i = 0: the
- * oldest; NULL: i >= count type   *NAME_newest(r, i)              i = 0: the newest; NULL: i >=
- * count size_t  NAME_recent(r, n, spans)       the newest n as two runs in memory, in order of age,
- * the second often empty; returns how many there are, at most n int     NAME_reserve(r, n) room for
- * n in all: with n = max_items the ring is fixed void    NAME_clear(r) void    NAME_trim(r) give
- * back room, as far as there is memory to do so size_t  NAME_count(r)
+ *     int     NAME_push(r, item)          append as the newest                        O(1)*
+ *     int     NAME_push_front(r, item)    prepend as the oldest                       O(1)*
+ *     int     NAME_pop(r, ret_item)       remove the oldest; ret_item may be NULL     O(1)
+ *     int     NAME_pop_back(r, ret_item)  remove the newest                           O(1)
+ *     type   *NAME_at(r, i)               i = 0: the oldest; NULL: i >= count
+ *     type   *NAME_newest(r, i)           i = 0: the newest; NULL: i >= count
+ *     size_t  NAME_recent(r, n, spans)    the newest n as two runs in memory, in order of age,
+ *                                         the second often empty; returns how many there are,
+ *                                         at most n
+ *     int     NAME_reserve(r, n)          room for n in all: n = max_items makes the ring fixed
+ *     void    NAME_clear(r)
+ *     void    NAME_trim(r)                give back room, as far as there is memory to do so
+ *     size_t  NAME_count(r)
  *
  * Full is max_items: there a ring with LODE_RING_OVERWRITE replaces the oldest (push_front: the
  * newest) and any other answers -ENOSPC. Below it the ring grows, and a growth that fails is

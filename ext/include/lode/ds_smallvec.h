@@ -18,11 +18,14 @@
  * into itself: it may be moved with memcpy(), so it can be an item of another container. That is
  * why the items are asked for with NAME_items() (one predictable branch), not read from a field.
  *
- * Functions: as LODE_VEC_DEFINE()'s (ds_vec.h), with the same returns, but counts are uint32_t, and
- *     type   *NAME_items(v)      the first item, here or away; hold it no longer than until v
- * grows, trims or moves void    NAME_trim(v)       back into the struct when they fit; else as
- * little room as can be There is no NAME_resize() and no static initialiser with settings: zero
- * bytes, or NAME_init().
+ * Functions: as LODE_VEC_DEFINE()'s (ds_vec.h), with the same returns, but counts are uint32_t,
+ * and
+ *
+ *     type   *NAME_items(v)   the first item, here or away; hold it no longer than until v grows,
+ *                             trims or moves
+ *     void    NAME_trim(v)    back into the struct when they fit; else as little room as can be
+ *
+ * There is no NAME_resize() and no static initialiser with settings: zero bytes, or NAME_init().
  *
  * Returns      As ds_vec.h; -ENOSPC also beyond 2^32-1 items.
  * Invalidates  Growing, trimming, finishing and moving the struct: every pointer to items.

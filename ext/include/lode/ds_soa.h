@@ -20,17 +20,18 @@
  * struct name_row with one of each field, struct name_lane with `type field[8]` of each, a multiple
  * of `align` (32 or 64) bytes and so aligned, and
  *
- *     void    NAME_init(v, max_items, allocator)    NAME_finish(v)
- *     int     NAME_push(v, row)                     append a row O(1)* int     NAME_get(v, i,
- * ret_row)               -ERANGE: i >= count int     NAME_set(v, i, row)                   -ERANGE
- *     int     NAME_pop(v, ret_row)                  remove the last; ret_row may be NULL; -ENOENT
- *     int     NAME_remove_swap(v, i)                the last row fills the gap; -ERANGE        O(1)
- *     int     NAME_reserve(v, n)                    room for n rows in all
- *     void    NAME_clear(v)                         NAME_trim(v)
- *     size_t  NAME_count(v)
- *     size_t  NAME_lane_count(v)                    lanes that hold rows
- *     unsigned NAME_lane_mask(v, l)                 bit s: slot s of lane l is a row
- *     LODE_SOA_AT(v, i, field)                      pointer to one field of row i, unchecked
+ *     void     NAME_init(v, max_items, allocator)  NAME_finish(v)
+ *     int      NAME_push(v, row)           append a row                                O(1)*
+ *     int      NAME_get(v, i, ret_row)     -ERANGE: i >= count
+ *     int      NAME_set(v, i, row)         -ERANGE: i >= count
+ *     int      NAME_pop(v, ret_row)        remove the last; ret_row may be NULL; -ENOENT: empty
+ *     int      NAME_remove_swap(v, i)      the last row fills the gap; -ERANGE         O(1)
+ *     int      NAME_reserve(v, n)          room for n rows in all
+ *     void     NAME_clear(v)  NAME_trim(v)
+ *     size_t   NAME_count(v)
+ *     size_t   NAME_lane_count(v)          lanes that hold rows
+ *     unsigned NAME_lane_mask(v, l)        bit s: slot s of lane l is a row
+ *     LODE_SOA_AT(v, i, field)             pointer to one field of row i, unchecked
  *
  * The 8 values of a field begin at a multiple of the largest power of two that divides their size,
  * 64 at most: 8 floats can be loaded as one aligned AVX register. Slots of the last lane that are

@@ -19,16 +19,19 @@
  * keys, a function or macro; keys of which neither is less are the same key. Declares struct name
  * (the fields of a vector, see ds_vec.h), struct name_item { key_type key; value_type value; } and
  *
- *     void        NAME_init(m, max_items, allocator)  NAME_finish(m)  NAME_clear(m)  NAME_trim(m)
- *     int         NAME_put(m, key, value)          insert or replace O(count) int NAME_insert(m,
- * key, value)       -EEXIST: there already                   O(count) int         NAME_append(m,
- * key, value)       -EINVAL: not above the last key; builds a table from sorted data O(1)*
- *     value_type *NAME_find(m, key)                NULL: not there                      O(log
- * count) size_t      NAME_lower(m, key)               index of the first item whose key is not less
- *     size_t      NAME_upper(m, key)               index of the first item whose key is greater
- *     int         NAME_remove(m, key)              -ENOENT: not there O(count) int
- * NAME_remove_at(m, i)             -ERANGE: i >= count int         NAME_reserve(m, n) size_t
- * NAME_count(m)   item *NAME_at(m, i)
+ *     void        NAME_init(m, max_items, allocator)  NAME_finish(m)  NAME_clear(m)
+ *     int         NAME_put(m, key, value)     insert or replace                     O(count)
+ *     int         NAME_insert(m, key, value)  -EEXIST: there already                O(count)
+ *     int         NAME_append(m, key, value)  -EINVAL: not above the last key; builds a table
+ *                                             from sorted data                      O(1)*
+ *     value_type *NAME_find(m, key)           NULL: not there                       O(log count)
+ *     size_t      NAME_lower(m, key)          index of the first item whose key is not less
+ *     size_t      NAME_upper(m, key)          index of the first item whose key is greater
+ *     int         NAME_remove(m, key)         -ENOENT: not there                    O(count)
+ *     int         NAME_remove_at(m, i)        -ERANGE: i >= count                   O(count)
+ *     int         NAME_reserve(m, n)          NAME_trim(m)
+ *     size_t      NAME_count(m)
+ *     item       *NAME_at(m, i)               NULL: i >= count
  *
  * LODE_SORTED_SET_DEFINE(name, key_type, LESS) is the same without values: m.items[i] is a key,
  * NAME_insert(m, key), NAME_append(m, key), NAME_find(m, key) giving a key_type *, and no put.

@@ -28,24 +28,29 @@
  * LODE_SPARSE_ARRAY_DEFINE(name, type, chunk_items), chunk_items a multiple of 64 up to 32768,
  * declares struct name and
  *
- *     void    NAME_init(a, max_items, allocator)
- *     void    NAME_finish(a)
- *     int     NAME_set(a, index, item)        insert or replace                  O(items in a
- * chunk) type   *NAME_get(a, index)              NULL: not there. Stamps and remembers the chunk
- * O(1) type   *NAME_peek(a, index)             the same and changes nothing O(1) int NAME_remove(a,
- * index)           -ENOENT: not there type   *NAME_next(a, cursor)            the next item in
- * chunk order; cursor->index is its index; NULL: none left. cursor starts as zero bytes void
- * NAME_clear(a)                   no items, no chunks void    NAME_trim(a)                    give
- * back room that is not used uint64_t NAME_count(a) void    NAME_tick(a)                    advance
- * the clock int     NAME_idle(a, ticks, cursor, ret_chunk)   the next chunk not used for `ticks` or
- * more; it may be dropped; -ENOENT: none left int     NAME_drop(a, index)             remove the
- * whole chunk around index; -ENOENT void    NAME_stats(a, ret_stats)
+ *     void     NAME_init(a, max_items, allocator)
+ *     void     NAME_finish(a)
+ *     int      NAME_set(a, index, item)   insert or replace                  O(items of a chunk)
+ *     type    *NAME_get(a, index)         NULL: not there. Stamps and remembers the chunk  O(1)
+ *     type    *NAME_peek(a, index)        the same and changes nothing                     O(1)
+ *     int      NAME_remove(a, index)      -ENOENT: not there                 O(items of a chunk)
+ *     type    *NAME_next(a, cursor)       the next item in chunk order; cursor->index is its
+ *                                         index; NULL: none left. A cursor starts as zero bytes
+ *     void     NAME_clear(a)              no items, no chunks
+ *     void     NAME_trim(a)               give back room that is not used
+ *     uint64_t NAME_count(a)
+ *     void     NAME_tick(a)               advance the clock
+ *     int      NAME_idle(a, ticks, cursor, ret_chunk)  the next chunk not used for `ticks` or
+ *                                         more; it may be dropped; -ENOENT: none left
+ *     int      NAME_drop(a, index)        remove the whole chunk around index; -ENOENT: none
+ *     void     NAME_stats(a, ret_stats)
  *
  * Returns      0; -ENOSPC the cap; -ENOMEM; -ENOENT. On error the array is as it was.
  * Invalidates  Setting a new index or removing one: pointers into the same chunk. Replacing: none.
- * Iterating    NAME_next() in ascending order within a chunk. Of the index just seen the item may
- * be replaced; nothing may be inserted or removed. Threads      One at a time, also for NAME_get(),
- * which writes; readers may share it with NAME_peek() and NAME_next() while nobody writes.
+ * Iterating    NAME_next() in ascending order within a chunk. The item just seen may be replaced;
+ *              nothing may be inserted or removed.
+ * Threads      One at a time, also for NAME_get(), which writes; readers may share it with
+ *              NAME_peek() and NAME_next() while nobody writes.
  *
  * Ours, against Judy: malloc, one value type, no cap.
  */

@@ -29,15 +29,18 @@
  * LODE_SPARSE_SET_DEFINE(name, type) declares struct name and
  *
  *     void    NAME_init(s, max_items, allocator)
- *     void    NAME_finish(s)                   frees all; ids of before are not told from new ones
- *     int     NAME_add(s, item, ret_id)        ret_id: written on success O(1)* type   *NAME_get(s,
- * id)                  NULL: stale, or never was an id                 O(1) int     NAME_remove(s,
- * id)               -ESTALE: as above                               O(1) lode_sparse_id NAME_id(s,
- * i)             of s.items[i]; 0: i >= count int     NAME_reserve(s, n)               room for n
- * in all, without growing void    NAME_clear(s)                    removes every item: all ids are
- * stale      O(count) void    NAME_trim(s)                     gives back room, and slots that are
- * free at the end: an empty set then holds no memory, and still tells every stale id (a slot with
- * more than half its lives behind it stays)                     O(slots) size_t  NAME_count(s)
+ *     void    NAME_finish(s)             frees all; ids of before are not told from new ones
+ *     int     NAME_add(s, item, ret_id)  ret_id: written on success                   O(1)*
+ *     type   *NAME_get(s, id)            NULL: stale, or never was an id              O(1)
+ *     int     NAME_remove(s, id)         -ESTALE: as above                            O(1)
+ *     lode_sparse_id NAME_id(s, i)       of s.items[i]; 0: i >= count
+ *     int     NAME_reserve(s, n)         room for n in all, without growing
+ *     void    NAME_clear(s)              removes every item: all ids are stale        O(count)
+ *     void    NAME_trim(s)               gives back room, and slots that are free at the end: an
+ *                                        empty set then holds no memory, and still tells every
+ *                                        stale id (a slot with more than half its lives behind
+ *                                        it stays)                                    O(slots)
+ *     size_t  NAME_count(s)
  *
  * A slot has s.set.max_lives lives, 2^31-1 where that is 0; it may be set after init and before the
  * first item, to keep ids within fewer bits. Retired slots cost 12 bytes each.

@@ -19,17 +19,17 @@
  * LODE_STABLEVEC_DEFINE(name, type, chunk_items), chunk_items a power of two, declares struct name
  * and (zero bytes are an empty vector without a cap, from malloc's heap)
  *
- *     void    NAME_init(v, max_items, allocator)    NAME_finish(v)
- *     int     NAME_push(v, item)                    append a copy                             O(1)
- *     int     NAME_add(v, &slot)                    append; slot: the new item, uninitialised  O(1)
- *     int     NAME_pop(v, ret_item)                 remove the last; ret_item may be NULL      O(1)
- *     int     NAME_reserve(v, n)                    room for n in all
- *     void    NAME_clear(v)                         no items, same room
- *     void    NAME_trim(v)                          give back the chunks that hold nothing
+ *     void    NAME_init(v, max_items, allocator)  NAME_finish(v)
+ *     int     NAME_push(v, item)              append a copy                            O(1)
+ *     int     NAME_add(v, &slot)              append; slot: the new one, uninitialised O(1)
+ *     int     NAME_pop(v, ret_item)           remove the last; ret_item may be NULL    O(1)
+ *     int     NAME_reserve(v, n)              room for n in all
+ *     void    NAME_clear(v)                   no items, same room
+ *     void    NAME_trim(v)                    give back the chunks that hold nothing
  *     size_t  NAME_count(v)
- *     type   *NAME_at(v, i)                         NULL: i >= count                           O(1)
- *     size_t  NAME_chunks(v)                        chunks that hold items
- *     type   *NAME_chunk(v, c, &n)                  the n items of chunk c < NAME_chunks()
+ *     type   *NAME_at(v, i)                   NULL: i >= count                         O(1)
+ *     size_t  NAME_chunks(v)                  chunks that hold items
+ *     type   *NAME_chunk(v, c, &n)            the n items of chunk c < NAME_chunks()
  *
  * Growing allocates a chunk and, every now and then, moves the table; never an item. There is no
  * removal from the middle: that needs a free list and a way to tell holes, which the sparse set

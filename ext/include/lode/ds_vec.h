@@ -15,21 +15,22 @@
  * LODE_VEC_DEFINE(name, type) declares struct name { type *items; size_t count, capacity,
  * max_items; const struct lode_allocator *allocator; } (all readable; write none of them) and
  *
- *     void    NAME_init(v, max_items, allocator)    as LODE_DS_INIT(); also after the allocator was
- *                                                   reset, which took the items with it
- *     void    NAME_finish(v)                        frees; v is as after init
- *     int     NAME_push(v, item)                    append a copy                           O(1)*
- *     int     NAME_add(v, &slot)                    append; slot: the new item, uninitialised O(1)*
- *     int     NAME_push_many(v, items, n)           append n copies; all or none            O(n)*
- *     int     NAME_insert(v, at, item)              before item `at`; at == count appends O(count)
- *     int     NAME_pop(v, ret_item)                 remove the last; ret_item may be NULL   O(1)
- *     int     NAME_remove(v, at)                    close the gap, order kept O(count) int
- * NAME_remove_swap(v, at)               the last item fills the gap             O(1) int
- * NAME_resize(v, count)                 drop items, or append zero bytes        O(n)* int
- * NAME_reserve(v, n)                    room for n in all, not more void    NAME_clear(v) no items,
- * same room void    NAME_trim(v)                          give back the room that is not used
+ *     void    NAME_init(v, max_items, allocator)  as LODE_DS_INIT(); also after the allocator
+ *                                                 was reset, which took the items with it
+ *     void    NAME_finish(v)                  frees; v is as after init
+ *     int     NAME_push(v, item)              append a copy                            O(1)*
+ *     int     NAME_add(v, &slot)              append; slot: the new one, uninitialised O(1)*
+ *     int     NAME_push_many(v, items, n)     append n copies; all or none             O(n)*
+ *     int     NAME_insert(v, at, item)        before item `at`; at == count appends    O(count)
+ *     int     NAME_pop(v, ret_item)           remove the last; ret_item may be NULL    O(1)
+ *     int     NAME_remove(v, at)              close the gap, order kept                O(count)
+ *     int     NAME_remove_swap(v, at)         the last item fills the gap              O(1)
+ *     int     NAME_resize(v, count)           drop items, or append zero bytes         O(n)*
+ *     int     NAME_reserve(v, n)              room for n in all, not more
+ *     void    NAME_clear(v)                   no items, same room
+ *     void    NAME_trim(v)                    give back the room that is not used
  *     size_t  NAME_count(v)
- *     type   *NAME_at(v, i)                         NULL: i >= count
+ *     type   *NAME_at(v, i)                   NULL: i >= count
  *
  * (* amortised.) An item is any type that memcpy() moves, of any size and alignment; a name of one
  * word or two (array and function types need a typedef). Items that are given may stand in the
@@ -43,10 +44,11 @@
  * Threads      One at a time; readers may share it while nobody writes.
  *
  * LODE_BUMPVEC_DEFINE(name, type) is the same vector for arena-like allocators, whose newest block
- * is extended in place (LODE_TRAIT_RESIZES): it asks for an eighth more at a time, which costs no
- * copy there and leaves little unused; only where the allocator had to move it, because something
- * was allocated behind it, does it double. NAME_trim() gives the tail back to the arena. An arena
- * takes nothing else back: NAME_finish() is optional before it is reset.
+ * is extended in place (LODE_TRAIT_RESIZES). Below 16 KiB it asks for an eighth more at a time,
+ * which costs no copy there and leaves little unused, and doubles only where the allocator had to
+ * move it because something was allocated behind it; above, it asks for half as much again.
+ * NAME_trim() gives the tail back to the arena. An arena takes nothing else back: NAME_finish() is
+ * optional before it is reset.
  *
  * Ours, against GArray, klib's kvec and utarray: those take memory from malloc, abort or say
  * nothing where there is none, and have no cap.

@@ -42,20 +42,21 @@ typedef uint64_t lode_handle;
 #define LODE_HANDLE_NULL ((lode_handle)0)
 
 /** More pins of one block at once than this fail. */
-#define LODE_PINS_MAX 1023
+#define LODE_PINS_MAX 511
 
 /*
  * The table behind the handles, for the inlined lode_peek(); its layout is private and may change
  * with the library's major version. A slot's word:
  *
- *     63   54 53 51 50  41 40                 0
+ *     63   54 53 51 50  42 41                 0
  *     |  kind |state| pins |  address / 64     |
  *
- * `state` has its top bit set while the block is live. Generations stand beside the words.
+ * Addresses have 48 bits: AArch64 uses them all, x86-64's kernel gives out 47. `state` has its top
+ * bit set while the block is live. Generations stand beside the words.
  */
 #define LODE_HANDLE_PAGE_LOG2 12
 #define LODE_HANDLE_PAGE      (1u << LODE_HANDLE_PAGE_LOG2)
-#define LODE_HANDLE_ADDRESS   (((uint64_t)1 << 41) - 1)
+#define LODE_HANDLE_ADDRESS   (((uint64_t)1 << 42) - 1)
 #define LODE_HANDLE_LIVE      ((uint64_t)1 << 53)
 
 struct lode_handle_page {

@@ -247,6 +247,13 @@ LODE_API LODE_NODISCARD int lode_sdf_encode(struct lode_sdf *sdf, lode_handle br
 LODE_API LODE_NODISCARD int lode_sdf_decode(struct lode_sdf *sdf, lode_handle brick,
                                             float *ret_values);
 
+/**
+ * Decode a payload that the caller holds: from a file, or in place, by lode_pin() or lode_peek().
+ * Returns  0; -EINVAL bad tier or band. Nothing is looked up, no section is opened.
+ */
+LODE_API LODE_NODISCARD int lode_sdf_unpack(const struct lode_sdf *sdf, enum lode_tier tier,
+                                            float band, const void *payload, float *ret_values);
+
 /** Changes `values` in place; may be called again with the values as another thread's edit left
  * them. Returns 0 to keep the change, 1 to leave the brick as it is, or -errno, likewise. */
 typedef int (*lode_sdf_editor)(void *ctx, float *values);

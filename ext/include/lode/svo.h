@@ -191,6 +191,35 @@ LODE_API LODE_NODISCARD int lode_svo_set(struct lode_svo *svo, unsigned level, s
                                          const struct lode_svo_content *content,
                                          struct lode_svo_content *ret_old);
 
+/**
+ * Make every brick of a box what `contents` says: as lode_svo_set() at level 0 brick by brick, but
+ * each group of nodes the box reaches into is written once: how a slab enters a sliding window.
+ *
+ * @box       All of it within the root.
+ * @contents  One for each brick of the box, x fastest, then y, then z. Borrowed for the call.
+ * Returns    0; -ERANGE part of the box is outside of the root; -EINVAL its hi is below its lo, or
+ *            no such type; in these cases nothing has changed. -ENOSPC over max_nodes, new nodes
+ *            counted before those that go; -ENOMEM: each brick is as it was, or as `contents` says.
+ * Threads    Any, concurrently; readers find each brick as it was or as it is to be. Holds the lock
+ *            of edits for 16 x 16 x 16 bricks at a time. May call `dropped`, after all locks are
+ *            dropped.
+ * Source     Ours.
+ */
+LODE_API LODE_NODISCARD int lode_svo_set_box(struct lode_svo *svo, const struct lode_brick_box *box,
+                                             const struct lode_svo_content *contents);
+
+/**
+ * Make all of a box Empty, or Homogeneous with one value: as lode_svo_set() of the largest nodes
+ * that lie within it, but each group is written once: how a slab leaves a sliding window.
+ *
+ * @content  Not Interface (-EINVAL).
+ * Returns   as lode_svo_set_box().
+ * Threads   As there, but the lock of edits is held once, for what the box's surface cuts.
+ */
+LODE_API LODE_NODISCARD int lode_svo_fill_box(struct lode_svo *svo,
+                                              const struct lode_brick_box *box,
+                                              const struct lode_svo_content *content);
+
 /** Split the node of `level` at `at` into eight of what it is: 0, also where it was split before;
  *  -EINVAL level 0, or one above the root's; -ERANGE, -ENOSPC, -ENOMEM as for lode_svo_set(). */
 LODE_API LODE_NODISCARD int lode_svo_split(struct lode_svo *svo, unsigned level,
@@ -299,24 +328,22 @@ LODE_API LODE_NODISCARD int lode_svo_walk(struct lode_svo *svo, const struct lod
 
 /**
  * Rewrite the groups so that their order in memory is Morton order, for `max_us` microseconds at
- * most, give or take eight groups; the next call goes on there. A pass copies from one of the
- * tree's two heaps to the other, so it needs memory for what is not in order yet. Pinned groups
- * stay where they are.
+ * most, give or take eight groups; the next call goes on there. This also closes the gaps that
+ * edits left. A pass copies from one of the tree's two heaps to the other, so while it goes on the
+ * tree takes up to twice its memory. Pinned groups stay where they are.
  *
  * Returns  1: there is more to do; 0: done, or nothing was edited since the last pass began;
  *          -EBUSY another thread is at it; -ENOMEM: go on later, nothing is lost.
- * Threads  Any, concurrently with readers and editors. Holds the lock of edits for eight groups at
- * a time.
+ * Threads  Any, concurrently with readers and editors. Holds the lock of edits for eight groups.
  */
 LODE_API LODE_NODISCARD int lode_svo_reorder(struct lode_svo *svo, uint32_t max_us);
 
-/** How far the order in memory is from Morton order, over pairs of successive groups of one size.
- */
+/** How far the order in memory is from Morton order, over pairs of groups of one size that follow
+ *  each other. */
 struct lode_svo_order {
     uint64_t pairs;
-    uint64_t
-        near_pairs; /**< of those: the second begins at most 4 KiB after the end of the first */
-    uint64_t mean_bytes; /**< mean distance from the end of the first to the second, either way */
+    uint64_t near_pairs; /**< of those: at most 4 KiB from the end of the first to the second */
+    uint64_t mean_bytes; /**< mean of that distance, either way */
 };
 
 /** Walk the tree and measure its order. Returns 0; -ENOMEM as for lode_svo_get(). */
@@ -346,9 +373,9 @@ struct lode_svo_hit {
  * @origin     In voxels, double[3]; voxel (0,0,0) reaches from 0.0 to 1.0.
  * @direction  In voxels per unit of t; any length but 0.
  * @t_max      The ray ends there; INFINITY is fine.
- * Returns     0; -EINVAL a value that is not finite, direction zero, t_max negative or not a
- * number. Source      Amanatides and Woo 1987 for the steps; going up only as far as the step needs
- * by the highest changed bit of the coordinates, Laine and Karras 2010, section 3.2.
+ * Returns     0; -EINVAL: a value that is not finite, direction zero, t_max below 0 or a NaN.
+ * Source      Amanatides and Woo 1987 for the steps; going up only as far as a step needs, by the
+ *             highest bit it changes in the coordinates: Laine and Karras 2010.
  */
 LODE_API LODE_NODISCARD int lode_svo_ray_begin(struct lode_svo_ray *ray, struct lode_svo *svo,
                                                const double origin[3], const double direction[3],

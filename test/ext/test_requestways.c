@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests served by threads' stacks, by allocators that the program lends, and beside other
+ * blocks.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "ext/near.h"
+#include "lode/cpool.h"
+#include "lode/request.h"
+
+static struct lode_request of(size_t bytes, enum lode_memory_type type)
+{
+    struct lode_request r = LODE_REQUEST_INIT;
+    r.bytes = bytes;
+    r.type = (uint8_t)type;
+    return r;
+}
+
+static struct lode_allocation got(const struct lode_request *r)
+{
+    struct lode_allocation a;
+    cr_assert_eq(lode_alloc(r, &a), 0);
+    cr_assert_not_null(a.ptr);
+    cr_assert_geq(a.bytes, r->bytes);
+    memset(a.ptr, 0x5a, a.bytes);
+    return a;
+}
+
+static void put(const struct lode_allocation *a)
+{
+    cr_assert_eq(lode_alloc_free(a), 0);
+}
+
+static struct lode_request_stats stats_of(enum lode_memory_type type)
+{
+    struct lode_request_stats s = {.size = sizeof(s)};
+    cr_assert_eq(lode_request_stats_get(type, &s), 0);
+    return s;
+}
+
+/* The request fails so, and changes nothing but the count of failures. */
+static void assert_refused(const struct lode_request *r, int error)
+{
+    struct lode_allocation a = {.ptr = (void *)8};
+    unsigned type = r->type < LODE_MEMORY_TYPES ? r->type : 0;
+    struct lode_request_stats before = stats_of(type);
+    errno = 7;
+    int got_error = lode_alloc(r, &a);
+    cr_assert_eq(got_error, error, "%d", got_error);
+    cr_assert_eq(errno, 7);
+    cr_assert_eq((uintptr_t)a.ptr, 8);
+    struct lode_request_stats after = stats_of(type);
+    cr_assert_eq(after.live, before.live);
+    cr_assert_eq(after.used_bytes, before.used_bytes);
+}
+
+/* ---- stacks ---- */
+
+static void *free_elsewhere(void *arg)
+{
+    struct lode_request r = of(10, LODE_MEMORY_STACK);
+    cr_assert_eq(lode_alloc_free(arg), -EPERM);
+    struct lode_allocation own = got(&r), left = got(&r);
+    cr_assert_eq(lode_alloc_free(arg), -EPERM);
+    cr_assert_eq(lode_alloc_free(&own), -EBUSY);
+    put(&left);
+    put(&own);
+    (void)got(&r);
+    *(struct lode_allocation *)arg = got(&r); /* both end with the thread */
+    return NULL;
+}
+
+Test(requestways, a_thread_has_a_stack)
+{
+    struct lode_request r = of(100, LODE_MEMORY_STACK);
+    struct lode_allocation a = got(&r), b = got(&r), c = got(&r), lent;
+    pthread_t thread;
+    cr_assert_eq((char *)b.ptr - (char *)a.ptr, 112);
+    struct lode_request_stats before = stats_of(LODE_MEMORY_STACK);
+    cr_assert_eq(lode_alloc_free(&a), -EBUSY);
+    cr_assert_eq(lode_alloc_free(&b), -EBUSY);
+    cr_assert_eq(stats_of(LODE_MEMORY_STACK).used_bytes, before.used_bytes);
+    put(&c);
+    cr_assert_eq(lode_alloc_free(&c), -EINVAL);
+    put(&b);
+    lent = a;
+    cr_assert_eq(pthread_create(&thread, NULL, free_elsewhere, &lent), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(lode_alloc_free(&lent), -EINVAL);
+    cr_assert_eq(stats_of(LODE_MEMORY_STACK).live, 1);
+    put(&a);
+    cr_assert_eq(stats_of(LODE_MEMORY_STACK).live, 0);
+    cr_assert_eq(stats_of(LODE_MEMORY_STACK).used_bytes, 0);
+    struct lode_allocation many[20];
+    cr_assert_eq(lode_alloc_many(&r, many, 20), 0);
+    cr_assert_eq(lode_alloc_free_many(many, 20), 0);
+}
+
+/* ---- lent allocators ---- */
+
+Test(requestways, a_program_may_lend_allocators)
+{
+    struct lode_pool_opts o = LODE_POOL_OPTS_INIT;
+    struct lode_cpool *cpool;
+    struct lode_allocator lent;
+    struct lode_request r = of(100, LODE_MEMORY_SYSTEM);
+    o.object_bytes = 128;
+    o.max = 3;
+    r.strategy = LODE_STRATEGY_BUDDY;
+    cr_assert_eq(lode_cpool_create(&o, &cpool), 0);
+    lode_cpool_allocator(cpool, &lent);
+    assert_refused(&r, -ENOTSUP);
+    cr_assert_eq(lode_request_lend(LODE_STRATEGY_POOL, &lent), -EINVAL);
+    cr_assert_eq(lode_request_lend(LODE_STRATEGY_RESERVE, &lent), -EINVAL);
+    cr_assert_eq(lode_request_lend(LODE_STRATEGY_BUDDY, &lent), 0);
+    struct lode_allocation a[3];
+    cr_assert_eq(lode_alloc_many(&r, a, 3), 0);
+    cr_assert(lode_cpool_owns(cpool, a[1].ptr));
+    cr_assert_eq(a[1].strategy, LODE_STRATEGY_BUDDY);
+    assert_refused(&r, -ENOMEM);
+    cr_assert_eq(lode_alloc_many(&r, a, 0), 0);
+    cr_assert_eq(lode_request_lend(LODE_STRATEGY_BUDDY, NULL), -EBUSY);
+    /* Freed behind our back: what it answers is what the caller hears, and nothing changes. */
+    cr_assert_eq(lode_cpool_release(cpool, a[2].ptr), 0);
+    cr_assert_eq(lode_alloc_free(&a[2]), -EINVAL);
+    cr_assert_eq(stats_of(LODE_MEMORY_SYSTEM).live, 3);
+    cr_assert_eq(lode_cpool_acquire(cpool), a[2].ptr);
+    cr_assert_eq(lode_alloc_free_many(a, 3), 0);
+    r.bytes = 129;
+    assert_refused(&r, -ENOTSUP);
+    cr_assert_eq(lode_request_lend(LODE_STRATEGY_BUDDY, NULL), 0);
+    assert_refused(&r, -ENOTSUP);
+    r.flags = LODE_REQUEST_FALLBACK;
+    struct lode_allocation b = got(&r);
+    cr_assert_eq(b.strategy, LODE_STRATEGY_HEAP);
+    put(&b);
+    lode_cpool_destroy(cpool);
+}
+
+/* ---- near ---- */
+
+Test(requestways, a_block_beside_another)
+{
+    struct lode_request r = of(200, LODE_MEMORY_SYSTEM);
+    struct lode_allocation a[400];
+    uint64_t beside = 0, anywhere = 0;
+    for (int i = 0; i < 400; i++)
+        a[i] = got(&r);
+    for (int i = 0; i < 400; i += 3)
+        put(&a[i]);
+    for (int i = 1; i < 60; i += 3) {
+        struct lode_allocation plain = got(&r);
+        anywhere += (uintptr_t)plain.ptr > (uintptr_t)a[i].ptr
+                        ? (uintptr_t)plain.ptr - (uintptr_t)a[i].ptr
+                        : (uintptr_t)a[i].ptr - (uintptr_t)plain.ptr;
+        put(&plain);
+        r.near_ptr = a[i].ptr;
+        struct lode_allocation near = got(&r);
+        r.near_ptr = NULL;
+        cr_assert_eq(near.distance_bytes, (uintptr_t)near.ptr > (uintptr_t)a[i].ptr
+                                              ? (uintptr_t)near.ptr - (uintptr_t)a[i].ptr
+                                              : (uintptr_t)a[i].ptr - (uintptr_t)near.ptr);
+        beside += near.distance_bytes;
+        put(&near);
+        cr_assert_eq(plain.distance_bytes, 0);
+    }
+    cr_assert_leq(beside, anywhere);
+    for (int i = 0; i < 400; i++)
+        if (i % 3 != 0)
+            put(&a[i]);
+}
+
+static _Alignas(64) char slots[4][64];
+static int slots_used[4];
+
+static int offer_owns(void *ctx, const void *near)
+{
+    (void)ctx;
+    return (const char *)near >= slots[0] && (const char *)near < slots[4];
+}
+
+static void *offer_alloc(void *ctx, const void *near, size_t bytes, size_t align, size_t *ret_bytes)
+{
+    int at = (int)(((const char *)near - slots[0]) / 64), beside = at ^ 1;
+    (void)ctx;
+    if (bytes > 64 || align > 64 || slots_used[beside])
+        return NULL;
+    slots_used[beside] = 1;
+    *ret_bytes = 64;
+    return slots[beside];
+}
+
+static int offer_free(void *ctx, void *block)
+{
+    (void)ctx;
+    slots_used[((char *)block - slots[0]) / 64] = 0;
+    return 0;
+}
+
+Test(requestways, a_pool_that_knows_places_is_asked_first)
+{
+    struct lodei_near offer = {.owns = offer_owns, .alloc = offer_alloc, .free = offer_free};
+    struct lode_request r = of(60, LODE_MEMORY_SYSTEM);
+    lodei_near_add(&offer);
+    r.near_ptr = slots[2];
+    struct lode_allocation a = got(&r);
+    cr_assert_eq(a.ptr, slots[3]);
+    cr_assert_eq(a.strategy, LODE_STRATEGY_NEAR);
+    cr_assert_eq(a.distance_bytes, 64);
+    struct lode_allocation b = got(&r); /* no room: from the heap */
+    cr_assert_eq(b.strategy, LODE_STRATEGY_HEAP);
+    put(&b);
+    put(&a);
+    cr_assert_eq(slots_used[3], 0);
+    cr_assert_eq(lode_alloc_free(&a), -EINVAL);
+    lodei_near_remove(&offer);
+    a = got(&r);
+    cr_assert_eq(a.strategy, LODE_STRATEGY_HEAP);
+    put(&a);
+}
