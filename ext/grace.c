@@ -412,6 +412,11 @@ static void free_later(void *block)
     lode_free(block);
 }
 
+int lodei_grace_quiet(void)
+{
+    return oldest_section() == UINT64_MAX;
+}
+
 void lodei_grace_free(void *block)
 {
     if (lode_unlikely(oldest_section() != UINT64_MAX)) {

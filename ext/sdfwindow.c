@@ -131,7 +131,7 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     sdf->has_window = 1;
     for (unsigned axis = 0; axis < 3; axis++)
         /* seq_cst: before the sweep looks at slots; see lodei_sdf_confirm() */
-        atomic_store(&sdf->limits[axis], (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis]);
+        atomic_store(&sdf->limits[axis], lodei_sdf_limit(lo[axis], hi[axis]));
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
@@ -165,6 +165,7 @@ static int trim_group(void *ctx, uint64_t key, uint32_t first)
 size_t lode_sdf_trim(struct lode_sdf *sdf)
 {
     struct trim trim = {0};
+    (void)lodei_sdf_unready(sdf, SIZE_MAX);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
@@ -275,7 +276,11 @@ size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evict
 {
     struct lodei_ranked few[EVICT_FEW], *many = NULL;
     struct eviction eviction = {.sdf = sdf, .victims = {.entries = few, .capacity = EVICT_FEW}};
-    size_t freed = 0, at_most = bytes / 64 < EVICT_MANY ? bytes / 64 + 1 : EVICT_MANY;
+    size_t freed = lodei_sdf_unready(sdf, bytes), at_most = EVICT_MANY;
+    if (freed >= bytes)
+        return freed;
+    if ((bytes - freed) / 64 < EVICT_MANY)
+        at_most = (bytes - freed) / 64 + 1;
     if (at_most > EVICT_FEW)
         many = lode_heap_alloc(lode_heap_default(), at_most * sizeof(*many));
     if (many != NULL)

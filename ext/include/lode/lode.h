@@ -19,6 +19,7 @@
 #include "lode/morton_code.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
+#include "lode/predict.h"
 #include "lode/regions.h"
 #include "lode/request.h"
 #include "lode/sdf.h"
