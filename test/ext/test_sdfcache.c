@@ -122,6 +122,8 @@ Test(sdfcache, more_views_than_ways)
     lode_handle bricks[12];
     struct lode_view views[12];
     uint64_t blocks_before, blocks;
+    cr_assert_eq(lode_read_begin(), 0); /* a thread's first section is registered */
+    lode_read_end();
     for (int i = 0; i < 12; i++)
         bricks[i] = brick_of(sdf, AT(i, 0, 0), (float)i / 4 - 1.375f, LODE_TIER_HIGH);
     struct lode_stats heap = {.size = sizeof(heap)};
