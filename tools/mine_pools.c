@@ -24,6 +24,7 @@
 #include "verbs.h"
 
 enum { DISTANCES, CONTENTS };
+enum { ENTER_BRICKS = 512 }; /* so many nodes at a time, or two layers of them */
 
 struct place {
     lode_handle brick; /* of the distances, or without those of the contents; 0: of neither */
@@ -335,13 +336,17 @@ static void enter_slab(struct mine_store *store, const struct lodei_mine_box *bo
     check(status, "lode_svo_set_box");
 }
 
-/* Two layers of bricks at a time: whole groups of the octree, and not much room for them. */
+/* Some layers of bricks at a time, whole groups of the octree: not much room for their nodes. */
 static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
 {
+    int64_t area = (int64_t)(box->high[0] - box->low[0]) * (box->high[1] - box->low[1]);
     struct lodei_mine_box slab = *box;
 
     for (; slab.low[2] < box->high[2]; slab.low[2] = slab.high[2]) {
         slab.high[2] = (slab.low[2] | 1) + 1;
+        while (slab.high[2] < box->high[2] &&
+               area * (slab.high[2] + 2 - slab.low[2]) <= ENTER_BRICKS)
+            slab.high[2] += 2;
         if (slab.high[2] > box->high[2])
             slab.high[2] = box->high[2];
         enter_slab(store, &slab);

@@ -15,7 +15,8 @@ struct ext_bench {
 };
 
 /* Each ends with a row whose name is NULL. */
-#define EXT_BENCH_AREAS(A) A(ds) A(everyday) A(handle) A(heap) A(morton) A(pool) A(request) A(sdf) A(svo)
+#define EXT_BENCH_AREAS(A) \
+    A(ds) A(everyday) A(handle) A(heap) A(morton) A(pool) A(request) A(sdf) A(svo)
 
 #define EXT_BENCH_DECLARE(area) extern const struct ext_bench ext_bench_##area[];
 EXT_BENCH_AREAS(EXT_BENCH_DECLARE)
