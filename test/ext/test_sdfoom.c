@@ -160,6 +160,8 @@ Test(sdfoom, changing_bricks)
     cr_assert_eq(lode_read_begin(), 0); /* a thread's first section is registered */
     lode_read_end();
     (void)brick_of(sdf, AT(1, 1, 1), 1, LODE_TIER_HIGH);
+    cr_assert_eq(lode_read_begin(), 0); /* a thread's first section makes a record that stays */
+    lode_read_end();
     place = AT(0, 0, 0);
     cr_assert_geq(refusals(store, sdf), 1, "a brick that is new");
     cr_assert_eq(refusals(store, sdf), 1, "one that is there");
