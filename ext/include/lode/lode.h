@@ -23,6 +23,7 @@
 #include "lode/regions.h"
 #include "lode/request.h"
 #include "lode/sdf.h"
+#include "lode/slab.h"
 #include "lode/stackalloc.h"
 #include "lode/stats.h"
 #include "lode/svo.h"
