@@ -23,15 +23,18 @@ enum { HERD_MEMORIES = 100, HERD_RELATIONS = 50, HERD_NAME = 64 };
 typedef uint64_t herd_id;
 
 /* F(type, field): 64 bytes a creature. */
-#define HERD_HOT_FIELDS(F)                                                                    \
-    F(float, x)                                                                               \
-    F(float, y)                                                                               \
-    F(float, z)                                                                               \
-    F(float, vx)                                                                              \
-    F(float, vy)                                                                              \
-    F(float, vz)                                                                              \
-    F(float, health) F(float, energy) F(uint32_t, state) F(uint32_t, flags) F(uint32_t, cell) \
-        F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+#define HERD_HOT_FIELDS(F) \
+    F(float, x)            \
+    F(float, y)            \
+    F(float, z)            \
+    F(float, vx)           \
+    F(float, vy)           \
+    F(float, vz)           \
+    F(float, health)       \
+    F(float, energy)       \
+    F(uint32_t, state)     \
+    F(uint32_t, flags)     \
+    F(uint32_t, cell) F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
 
 struct herd_warm {
     struct {
