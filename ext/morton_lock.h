@@ -3,7 +3,8 @@
  * The lock of a stripe of a Morton pool: a word, 0 free, 1 taken, 2 taken and somebody may sleep
  * (Drepper, "Futexes are tricky", 2011, mutex 3; the short spin is ours: what it guards takes tens
  * of nanoseconds). Not pthread_mutex_t because fork() takes all 64 of a pool at once, more than
- * TSan's deadlock detector follows; and inlined, it is 70 instructions less an acquire+release.
+ * TSan's deadlock detector follows; and inlined, it makes 67 ns of an acquire+release's 72 in a
+ * process with threads. (Without, glibc leaves the atomics out: 57.)
  */
 #ifndef LODEI_MORTON_LOCK_H
 #define LODEI_MORTON_LOCK_H

@@ -118,6 +118,11 @@ LODE_API int lode_morton_box_run(struct lode_morton_box *box, uint64_t *ret_firs
  *
  * About 8 bytes of metadata a block, index included, where leaves hold a hundred blocks each, as on
  * the surface of a terrain.
+ *
+ * What it is worth (test/bench/walk.py): of bricks acquired one by one in shuffled order, walks
+ * across neighbours take 0.4 to 0.9 of the time they take in insertion order. Streaming through all
+ * bricks takes 2 to 3 times as long as through a plain pool in its own order; as long, if they were
+ * acquired by lode_morton_pool_acquire_many().
  */
 struct lode_morton_pool;
 
@@ -263,7 +268,8 @@ typedef int (*lode_morton_visitor)(void *ctx, uint64_t code, void *block);
  *
  * Returns  0; what a visit returned that was not 0; -ENOMEM, nothing was visited.
  * Notes    Blocks acquired or released meanwhile, by the visitor or by other threads, may be
- *          visited or not: up to 512 blocks ahead are known to the walk.
+ *          visited or not: the walk knows up to 512 blocks ahead. So what another thread may
+ *          release meanwhile is not to be touched.
  */
 LODE_API LODE_NODISCARD int lode_morton_pool_walk(struct lode_morton_pool *pool, uint64_t first,
                                                   uint64_t last, lode_morton_visitor visit,
