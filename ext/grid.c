@@ -247,18 +247,39 @@ int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first)
     return status;
 }
 
+/* The entry of a group that was given back; the lock is held. */
+static void entry_remove(struct lodei_grid *grid, uint64_t key, uint32_t first)
+{
+    struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
+    /* relaxed: whoever still reads the entry finds another key */
+    atomic_store_explicit(&table->entries[table_place(table, key, first)], ENTRY_GONE,
+                          memory_order_relaxed);
+    table->live--;
+    verify_group(grid, first);
+}
+
+unsigned lodei_grid_clear(struct lodei_grid *grid, uint64_t key, uint32_t first, unsigned lanes,
+                          uint64_t ret_words[8], int *ret_given)
+{
+    unsigned freed = 0;
+    *ret_given = -EBUSY;
+    pthread_mutex_lock(&grid->lock);
+    if (lodei_group_key(first) == key) {
+        freed = lodei_slots_clear(&grid->slots, first, lanes, ret_words, ret_given);
+        if (*ret_given == 0)
+            entry_remove(grid, key, first);
+    }
+    pthread_mutex_unlock(&grid->lock);
+    return freed;
+}
+
 int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
 {
     int given = 0;
     pthread_mutex_lock(&grid->lock);
-    struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
-    uint32_t first = table_find(table, key);
+    uint32_t first = table_find(atomic_load_explicit(&grid->table, memory_order_relaxed), key);
     if (first != UINT32_MAX && lodei_slots_give(&grid->slots, first) == 0) {
-        /* relaxed: whoever still reads the entry finds another key */
-        atomic_store_explicit(&table->entries[table_place(table, key, first)], ENTRY_GONE,
-                              memory_order_relaxed);
-        table->live--;
-        verify_group(grid, first);
+        entry_remove(grid, key, first);
         given = 1;
     }
     pthread_mutex_unlock(&grid->lock);
@@ -334,6 +355,56 @@ static int visit_in_box(void *ctx, uint64_t key, uint32_t first)
     return group_overlaps(key, b->lo, b->hi) ? b->visit(b->ctx, key, first) : 0;
 }
 
+/* Groups on their way to a visit: what of them is in memory comes while others are looked for. */
+#define AHEAD 16
+
+struct ahead {
+    uint64_t keys[AHEAD];
+    uint32_t firsts[AHEAD];
+    unsigned count;
+};
+
+static int visit_ahead(struct lodei_grid *grid, struct ahead *ahead,
+                       int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
+{
+    const struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_acquire);
+    unsigned count = ahead->count, found = 0;
+    ahead->count = 0;
+    for (unsigned i = 0; i < count; i++)
+        __builtin_prefetch(&table->entries[home_of(ahead->keys[i]) & table->mask]);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t first = lodei_grid_find(grid, ahead->keys[i]);
+        if (first == UINT32_MAX)
+            continue;
+        struct lode_handle_page *page = lodei_slot_page(first);
+        __builtin_prefetch(&page->words[first % LODE_HANDLE_PAGE], 1);
+        __builtin_prefetch(&page->generations[first % LODE_HANDLE_PAGE], 1);
+        ahead->keys[found] = ahead->keys[i];
+        ahead->firsts[found++] = first;
+    }
+    for (unsigned i = 0; i < found; i++) {
+        int status = visit(ctx, ahead->keys[i], ahead->firsts[i]);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+static int each_in_box(struct lodei_grid *grid, const int32_t from[3], const int32_t to[3],
+                       int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
+{
+    struct ahead ahead = {.count = 0};
+    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
+        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
+            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
+                ahead.keys[ahead.count++] = lodei_grid_key(x, y, z);
+                int status = ahead.count == AHEAD ? visit_ahead(grid, &ahead, visit, ctx) : 0;
+                if (status != 0)
+                    return status;
+            }
+    return visit_ahead(grid, &ahead, visit, ctx);
+}
+
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
                     int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
 {
@@ -355,16 +426,7 @@ int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t 
         struct boxed b = {from, to, visit, ctx};
         return each_in_pages(grid, visit_in_box, &b);
     }
-    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
-        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
-            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
-                uint64_t key = lodei_grid_key(x, y, z);
-                uint32_t first = lodei_grid_find(grid, key);
-                int status = first != UINT32_MAX ? visit(ctx, key, first) : 0;
-                if (status != 0)
-                    return status;
-            }
-    return 0;
+    return each_in_box(grid, from, to, visit, ctx);
 }
 
 /* ---- checking ---- */

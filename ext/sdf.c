@@ -252,23 +252,35 @@ static int publish_again(struct lodei_grid *grid, uint32_t index, uint64_t key, 
     return status;
 }
 
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-                      void *block, unsigned kind, lode_handle *ret_brick)
+/* Within its count. */
+static int publish_near(struct lodei_channel *channel, struct lodei_near *near,
+                        struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
 {
     uint64_t key = lodei_grid_key(at.x, at.y, at.z);
-    unsigned lane = lodei_grid_lane(at.x, at.y, at.z);
+    if (key != near->key) {
+        int status = lodei_grid_get(&channel->grid, key, &near->first);
+        if (lode_unlikely(status != 0))
+            return status;
+        near->key = key;
+    }
+    uint32_t index = near->first + lodei_grid_lane(at.x, at.y, at.z);
+    int status = lodei_slot_publish(index, key, block, kind, ret_brick);
+    if (lode_unlikely(status == -ENOSPC))
+        status = publish_again(&channel->grid, index, key, block, kind, ret_brick);
+    if (lode_unlikely(status == -EAGAIN))
+        near->key = LODEI_KEY_FREE;
+    return status;
+}
+
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
+                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
+{
     int status = count_one(sdf);
     if (status != 0)
         return status;
-    do {
-        uint32_t first;
-        status = lodei_grid_get(&channel->grid, key, &first);
-        if (status != 0)
-            break;
-        status = lodei_slot_publish(first + lane, key, block, kind, ret_brick);
-        if (lode_unlikely(status == -ENOSPC))
-            status = publish_again(&channel->grid, first + lane, key, block, kind, ret_brick);
-    } while (lode_unlikely(status == -EAGAIN));
+    do
+        status = publish_near(channel, near, at, block, kind, ret_brick);
+    while (lode_unlikely(status == -EAGAIN));
     if (lode_unlikely(status != 0)) {
         uncount_one(sdf);
         return status;
@@ -308,7 +320,8 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
     lode_handle brick;
-    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), &brick);
+    struct lodei_near near = LODEI_NEAR_NOTHING;
+    status = lodei_sdf_publish(sdf, c, &near, at, block, lodei_kind(in, 0, 0), &brick);
     if (lode_unlikely(status != 0)) {
         lode_free(block);
         return status;
@@ -319,14 +332,18 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     return status;
 }
 
+void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick)
+{
+    uncount_one(sdf);
+    lodei_sdf_cache_drop(sdf, brick);
+}
+
 int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
 {
     int status = lodei_slot_release(lodei_handle_page(brick), brick, ret_block);
-    if (status != 0)
-        return status;
-    uncount_one(sdf);
-    lodei_sdf_cache_drop(sdf, brick);
-    return 0;
+    if (status == 0)
+        lodei_sdf_gone(sdf, brick);
+    return status;
 }
 
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
@@ -345,30 +362,6 @@ int lode_sdf_brick_free(struct lode_sdf *sdf, lode_handle brick)
     if (lode_unlikely(lodei_sdf_channel_of(sdf, brick) == NULL))
         return -EINVAL;
     return lodei_sdf_release(sdf, brick);
-}
-
-int lode_sdf_bricks_alloc(struct lode_sdf *sdf, unsigned channel, const struct lode_ivec3 *at,
-                          size_t count, enum lode_tier tier, lode_handle *ret_bricks)
-{
-    for (size_t i = 0; i < count; i++) {
-        int status = lode_sdf_brick_alloc(sdf, channel, at[i], tier, &ret_bricks[i]);
-        if (status != 0) {
-            (void)lode_sdf_bricks_free(sdf, ret_bricks, i);
-            return status;
-        }
-    }
-    return 0;
-}
-
-int lode_sdf_bricks_free(struct lode_sdf *sdf, const lode_handle *bricks, size_t count)
-{
-    int first = 0;
-    for (size_t i = 0; i < count; i++) {
-        int status = lode_sdf_brick_free(sdf, bricks[i]);
-        if (first == 0)
-            first = status;
-    }
-    return first;
 }
 
 int lode_sdf_find(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,

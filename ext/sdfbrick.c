@@ -90,8 +90,10 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
                     void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
 {
     lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
-    if (brick == 0)
-        return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
+    if (brick == 0) {
+        struct lodei_near near = LODEI_NEAR_NOTHING;
+        return lodei_sdf_publish(sdf, channel, &near, at, block, kind, ret_brick);
+    }
     int status = lode_read_begin();
     if (status != 0)
         return status;
@@ -102,9 +104,8 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
     return status;
 }
 
-/* As put_once(), till it is decided. The block is freed on failure. */
-static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-               void *block, unsigned kind, lode_handle *ret_brick)
+int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+                  void *block, unsigned kind, lode_handle *ret_brick)
 {
     struct old old = {.tier = LODEI_TIER_RAW};
     lode_handle brick = 0;
@@ -141,7 +142,7 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     if (block == NULL)
         return -ENOMEM;
     (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, lodei_band(sdf, class), values, block);
-    return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
 int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -160,8 +161,9 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
-    return put(sdf, c, at, block,
-               lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, at, block,
+                         lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority),
+                         ret_brick);
 }
 
 int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -179,7 +181,7 @@ int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, elements, lodei_sdf_raw_bytes(sdf, c));
-    return put(sdf, c, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority), ret_brick);
 }
 
 /* ---- reading ---- */

@@ -229,8 +229,8 @@ void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick)
         struct entry *set = set_of(cache, brick);
         pthread_mutex_lock(&cache->lock);
         for (unsigned w = 0; w < WAYS; w++)
-            if (set[w].brick == brick && set[w].state != EMPTY)
-                set[w].state = OLD;
+            if ((uint32_t)set[w].brick == (uint32_t)brick && set[w].state != EMPTY)
+                set[w].state = OLD; /* of whichever life */
         pthread_mutex_unlock(&cache->lock);
     }
 }

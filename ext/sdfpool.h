@@ -132,11 +132,27 @@ size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channe
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick);
 /* The same, but *ret_block is the caller's to lodei_grace_free(); NULL: it is pinned. */
 int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block);
+/* A brick is gone from its slot: it counts no more, and nothing is kept of it. */
+void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
+/* The group that was published in last: the next brick is probably of the same. */
+struct lodei_near {
+    uint64_t key; /* LODEI_KEY_FREE: none */
+    uint32_t first;
+};
+#define LODEI_NEAR_NOTHING    \
+    {                         \
+        .key = LODEI_KEY_FREE \
+    }
+
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-                      void *block, unsigned kind, lode_handle *ret_brick);
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
+                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick);
+/* Give a block to the brick at a coordinate, which is made if there is none. It is freed on
+ * failure: as lode_sdf_store(). */
+int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
+                  void *block, unsigned kind, lode_handle *ret_brick);
 /* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
 int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
 
@@ -174,7 +190,7 @@ LODE_INLINE void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei
 /* sdfcache.c */
 int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);
 void lodei_sdf_cache_destroy(struct lode_sdf *sdf, unsigned tier);
-/* The brick has a new version, or is gone: what is kept of it is old. */
+/* The brick has a new version, or is gone: what is kept of it is old. Its slot is enough. */
 void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick);
 void lodei_sdf_cache_figures(const struct lode_sdf *sdf, unsigned tier, uint64_t *ret_hits,
                              uint64_t *ret_misses, uint64_t *ret_bytes);
