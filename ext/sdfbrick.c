@@ -104,8 +104,8 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
     return status;
 }
 
-int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-                  void *block, unsigned kind, lode_handle *ret_brick)
+int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t moves,
+                  struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
 {
     struct old old = {.tier = LODEI_TIER_RAW};
     lode_handle brick = 0;
@@ -118,7 +118,7 @@ int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lo
         return status;
     }
     replaced(sdf, brick, old);
-    status = lodei_sdf_confirm(sdf, at, brick);
+    status = lodei_sdf_confirm(sdf, moves, at, brick);
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -128,6 +128,7 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                    const float *values, const struct lode_brick_opts *opts, lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -142,7 +143,7 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     if (block == NULL)
         return -ENOMEM;
     (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, lodei_band(sdf, class), values, block);
-    return lodei_sdf_put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, moves, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
 int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -150,6 +151,7 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
                           lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -161,7 +163,7 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
-    return lodei_sdf_put(sdf, c, at, block,
+    return lodei_sdf_put(sdf, c, moves, at, block,
                          lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority),
                          ret_brick);
 }
@@ -171,6 +173,7 @@ int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3
                        lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -181,7 +184,8 @@ int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, elements, lodei_sdf_raw_bytes(sdf, c));
-    return lodei_sdf_put(sdf, c, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, moves, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority),
+                         ret_brick);
 }
 
 /* ---- reading ---- */

@@ -24,7 +24,8 @@ struct batch {
     struct lode_sdf *sdf;
     struct lodei_channel *channel;
     struct lodei_near near;
-    int status; /* the first error */
+    uint64_t moves; /* of the window, before places were checked */
+    int status;     /* the first error */
     unsigned count;
     const struct lode_sdf_item *items;
     void *blocks[BATCH]; /* NULL: not to be stored */
@@ -104,10 +105,10 @@ static lode_handle publish(struct batch *batch, unsigned i)
     int status = lodei_sdf_publish(batch->sdf, batch->channel, &batch->near, at, batch->blocks[i],
                                    batch->kinds[i], &brick);
     if (status == 0)
-        status = lodei_sdf_confirm(batch->sdf, at, brick);
+        status = lodei_sdf_confirm(batch->sdf, batch->moves, at, brick);
     else if (status == -EEXIST || status == -ENOSPC) /* one is there, and gets a version */
-        status = lodei_sdf_put(batch->sdf, batch->channel, at, batch->blocks[i], batch->kinds[i],
-                               &brick);
+        status = lodei_sdf_put(batch->sdf, batch->channel, batch->moves, at, batch->blocks[i],
+                               batch->kinds[i], &brick);
     else
         lode_free(batch->blocks[i]);
     if (status == 0)
@@ -126,6 +127,7 @@ int lode_sdf_store_many(struct lode_sdf *sdf, unsigned channel, const struct lod
     for (size_t done = 0; done < count; done += batch.count) {
         batch.items = items + done;
         batch.count = count - done < BATCH ? (unsigned)(count - done) : BATCH;
+        batch.moves = lodei_sdf_moves(sdf);
         batch_blocks(&batch);
         batch_copy(&batch);
         for (unsigned i = 0; i < batch.count; i++) {
