@@ -42,22 +42,23 @@ static void sweep_flush(struct sweep *sweep)
     sweep->count = 0;
 }
 
-static int inside(const struct lode_brick_box *box, const int32_t at[3])
+/* The lanes of a group that lie in the box. */
+static unsigned lanes_inside(const struct lode_brick_box *box, uint64_t key)
 {
-    return at[0] >= box->lo.x && at[0] <= box->hi.x && at[1] >= box->lo.y && at[1] <= box->hi.y &&
-           at[2] >= box->lo.z && at[2] <= box->hi.z;
-}
-
-/* The lanes of a group whose bricks are to go. */
-static unsigned lanes_to_sweep(const struct sweep *sweep, uint64_t key)
-{
-    unsigned lanes = 0;
-    for (unsigned lane = 0; lane < 8; lane++) {
-        int32_t at[3];
-        lodei_grid_at(key, lane, at);
-        lanes |= (unsigned)(inside(&sweep->box, at) == sweep->within) << lane;
+    static const uint8_t lanes[3][2] = {{0x55, 0xaa}, {0x33, 0xcc}, {0x0f, 0xf0}};
+    const int32_t lo[3] = {box->lo.x, box->lo.y, box->lo.z};
+    const int32_t hi[3] = {box->hi.x, box->hi.y, box->hi.z};
+    int32_t at[3];
+    unsigned inside = 255;
+    lodei_grid_at(key, 0, at);
+    for (unsigned axis = 0; axis < 3; axis++) {
+        unsigned in = 0;
+        for (int32_t bit = 0; bit < 2; bit++)
+            if (at[axis] + bit >= lo[axis] && at[axis] + bit <= hi[axis])
+                in |= lanes[axis][bit];
+        inside &= in;
     }
-    return lanes;
+    return inside;
 }
 
 static void sweep_note(struct sweep *sweep, uint64_t word, void *block)
@@ -101,7 +102,9 @@ static unsigned sweep_whole(struct sweep *sweep, uint64_t key, uint32_t first, u
 static int sweep_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct sweep *sweep = ctx;
-    unsigned live = 0, lanes = lanes_to_sweep(sweep, key);
+    unsigned live = 0, lanes = lanes_inside(&sweep->box, key);
+    if (!sweep->within)
+        lanes ^= 255;
     if (sweep->count > SWEPT - 8)
         sweep_flush(sweep);
     for (unsigned lane = 0; lane < 8; lane++)

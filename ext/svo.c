@@ -101,6 +101,18 @@ void lodei_svo_count(struct lode_svo *svo, const struct lode_svo_line *line, uns
     svo->homogeneous[level - 1] += (uint64_t)((int64_t)by * lodei_svo_size(homogeneous));
 }
 
+void lodei_svo_count_all(struct lode_svo *svo, const struct lode_svo_line *lines, unsigned count,
+                         unsigned level, int by)
+{
+    if (level == 0) { /* their memory stays untouched: it may be far */
+        svo->nodes += (uint64_t)((int64_t)by * count);
+        svo->lines[0] += (uint64_t)((int64_t)by * count);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        lodei_svo_count(svo, &lines[i], level, by);
+}
+
 /* A slot with a group in it. */
 static int slot_publish(struct lode_svo *svo, struct lode_svo_line *block, unsigned mask,
                         lode_handle *ret_group)
@@ -139,8 +151,7 @@ int lodei_svo_publish(struct lode_svo *svo, const struct lode_svo_line *lines, u
         lode_free(block);
         return status;
     }
-    for (unsigned i = 0; i < n; i++)
-        lodei_svo_count(svo, &lines[i], level, 1);
+    lodei_svo_count_all(svo, lines, n, level, 1);
     svo->groups[n]++;
     svo->edits++;
     return 0;
@@ -193,15 +204,16 @@ uint64_t lodei_svo_dispose(struct lode_svo *svo, const struct lode_svo_line *lin
     pthread_mutex_lock(&svo->lock);
     uint64_t word = lodei_svo_word(group);
     unsigned n = lodei_svo_size(lodei_svo_mask(word));
-    memcpy(lines, lodei_word_block(word), n * sizeof(lines[0]));
-    for (unsigned i = 0; i < n; i++)
-        lodei_svo_count(svo, &lines[i], level - 1, -1);
+    int go_on = level > 1 || (tell && svo->dropped != NULL);
+    if (go_on)
+        memcpy(lines, lodei_word_block(word), n * sizeof(lines[0]));
+    lodei_svo_count_all(svo, lines, n, level - 1, -1);
     lodei_svo_release(svo, group, &block);
     pthread_mutex_unlock(&svo->lock);
     if (block != NULL)
         lodei_grace_free(block);
     uint64_t freed = n;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n && go_on; i++)
         freed += lodei_svo_dispose(svo, &lines[i], level - 1, tell);
     return freed;
 }

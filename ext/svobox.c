@@ -376,25 +376,18 @@ static int plan(struct box_edit *e)
 
 /* ---- applying ---- */
 
-static void count_lines(struct lode_svo *svo, const struct lode_svo_line *lines, unsigned mask,
-                        unsigned level, int by)
-{
-    for (unsigned i = 0; i < lodei_svo_size(mask); i++)
-        lodei_svo_count(svo, &lines[i], level, by);
-}
-
 static int apply(struct box_edit *e, struct step *step)
 {
     struct lode_svo *svo = e->svo;
     const struct lode_svo_line *before = lodei_word_block(step->spot.word);
     unsigned from = lodei_svo_mask(step->spot.word), hidden = step->homogeneous;
-    count_lines(svo, before, from, step->level, -1);
+    lodei_svo_count_all(svo, before, lodei_svo_size(from), step->level, -1);
     int status = lodei_svo_swap(svo, &step->spot, step->block, step->mask, &step->old);
     if (status != 0) {
-        count_lines(svo, before, from, step->level, 1);
+        lodei_svo_count_all(svo, before, lodei_svo_size(from), step->level, 1);
         return status;
     }
-    count_lines(svo, step->block, step->mask, step->level, 1);
+    lodei_svo_count_all(svo, step->block, lodei_svo_size(step->mask), step->level, 1);
     /* entries of the parent's line that come to mean something, or do not any more */
     svo->homogeneous[step->level] += lodei_svo_size(hidden & from & ~step->mask);
     svo->homogeneous[step->level] -= lodei_svo_size(hidden & ~from & step->mask);
@@ -408,7 +401,8 @@ static void unmake(struct box_edit *e, const struct step *step)
 {
     uint64_t word = lodei_svo_word(step->spot.group);
     void *block;
-    count_lines(e->svo, lodei_word_block(word), step->mask, step->level, -1);
+    lodei_svo_count_all(e->svo, lodei_word_block(word), lodei_svo_size(step->mask), step->level,
+                        -1);
     lodei_svo_release(e->svo, step->spot.group, &block);
     lode_free(block);
 }

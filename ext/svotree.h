@@ -247,6 +247,8 @@ void lodei_svo_release(struct lode_svo *svo, lode_handle group, void **ret_old);
 /* Count a line in or out: by = 1 or -1. */
 void lodei_svo_count(struct lode_svo *svo, const struct lode_svo_line *line, unsigned level,
                      int by);
+void lodei_svo_count_all(struct lode_svo *svo, const struct lode_svo_line *lines, unsigned count,
+                         unsigned level, int by);
 /* Make the heap that a reorder copies to, if there is none yet. 0 or -ENOMEM. */
 int lodei_svo_second_heap(struct lode_svo *svo);
 /* Free all below a line that is out of the tree, or was never in it. `tell`: the leaves are shown
