@@ -61,13 +61,14 @@ static size_t item_bytes(const struct batch *batch, const struct lode_sdf_item *
     return lodei_sdf_payload_bytes(lodei_tier_bits(item->tier - 1u), batch->sdf->dim);
 }
 
-/* Two lines of each: what follows the processor fetches ahead itself. */
+#define FETCHED 4 /* lines of each; what follows the processor fetches ahead itself */
+
 static void fetch_ahead(const void *payload, void *block)
 {
-    __builtin_prefetch(payload);
-    __builtin_prefetch((const char *)payload + 64);
-    __builtin_prefetch(block, 1);
-    __builtin_prefetch((char *)block + 64, 1);
+    for (unsigned line = 0; line < FETCHED; line++) {
+        __builtin_prefetch((const char *)payload + 64 * line);
+        __builtin_prefetch((char *)block + 64 * line, 1);
+    }
 }
 
 static void batch_blocks(struct batch *batch)
