@@ -264,13 +264,13 @@ LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *n
 {
     uint64_t key = lodei_grid_key(at.x, at.y, at.z);
     if (key != near->key) {
-        near->first = lodei_grid_find(&channel->grid, key);
-        if (lode_unlikely(near->first == UINT32_MAX)) {
-            int status = lodei_grid_get(&channel->grid, key, &near->first);
+        uint32_t first = lodei_grid_find(&channel->grid, key);
+        if (lode_unlikely(first == UINT32_MAX)) {
+            int status = lodei_grid_get(&channel->grid, key, &first);
             if (status != 0)
                 return status;
         }
-        near->key = key;
+        *near = (struct lodei_near){key, first};
     }
     uint32_t index = near->first + lodei_grid_lane(at.x, at.y, at.z);
     int status = lodei_slot_publish(index, key, block, kind, ret_brick);
