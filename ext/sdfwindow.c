@@ -273,10 +273,10 @@ static int rank_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
-        uint64_t word = lodei_slot_word(first + lane);
-        lode_handle brick = (word & LODE_HANDLE_LIVE) != 0 ? lodei_slot_handle(first + lane) : 0;
+        lode_handle brick = lodei_grid_handle(key, first, lane);
+        uint64_t word = brick != 0 ? lodei_handle_word(brick) : 0; /* of this life of the slot */
         int32_t at[3];
-        if (brick == 0)
+        if (word == 0)
             continue;
         unsigned kind = lodei_word_kind(word);
         lodei_grid_at(key, lane, at);
