@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 #include "ext/grace.h"
@@ -308,17 +309,33 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
     return publish(sdf, channel, near, at, block, kind, ret_brick);
 }
 
+/* Is it in one and the same window on all axes? Not while one is being written. */
+static int in_one_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
+{
+    for (;;) {
+        uint64_t moves = atomic_load(&sdf->moves);
+        int in = in_window(sdf, at);
+        if (moves % 2 == 0 && atomic_load(&sdf->moves) == moves)
+            return in;
+        sched_yield();
+    }
+}
+
 /*
  * Who makes a brick looks at `moves` and then at the limits, writes its slot's word, and looks at
- * `moves` again; who moves the window writes the limits, raises `moves`, and then looks at the
- * words. In the one order of these seq_cst operations, if the maker finds `moves` as it was, the
- * raise comes after its word was written, and the sweep sees it. A group made meanwhile is made
- * under the grid's lock, which the sweep takes before it looks for groups: it either finds the
- * group, or `moves` is seen to be raised.
+ * `moves` again; who moves the window raises `moves`, writes the limits, raises it again, and then
+ * looks at the words. In the one order of these seq_cst operations, if the maker finds `moves` as
+ * it was, and even, the limits were those of one window, and both raises come after its word was
+ * written: the sweep sees it. A group made meanwhile is made under the grid's lock, which the sweep
+ * takes before it looks for groups: it either finds the group, or `moves` is seen to be raised.
+ *
+ * Else the brick may be where neither the window before nor the one after has it, but the limits of
+ * one axis from the one and of another axis from the other, and no sweep looks there: it stays only
+ * if it is in the window that is there when its word has been written.
  */
 int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
 {
-    if (in_window(sdf, at))
+    if (in_one_window(sdf, at))
         return 0;
     (void)lodei_sdf_release(sdf, brick); /* or the sweep did */
     return -ERANGE;

@@ -50,7 +50,7 @@ struct lode_sdf {
     /* of the window, for making bricks: by axis its lowest coordinate above, and how far the
      * highest is from that */
     _Atomic uint64_t limits[3];
-    _Atomic uint64_t moves;  /* how often the limits were changed */
+    _Atomic uint64_t moves;  /* twice how often the limits were changed; odd: they are just being */
     _Atomic uint32_t cached; /* entries of all caches that were ever used */
     _Atomic uint32_t brick_count;
     _Atomic uint64_t retiered[LODE_TIER_COUNT];
@@ -158,17 +158,20 @@ int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t 
 /* The window has been moved since a place was checked. As lodei_sdf_confirm(). */
 int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
 
-/* Taken before lodei_sdf_check_place(), for lodei_sdf_confirm(). */
+/* Taken before lodei_sdf_check_place(), for lodei_sdf_confirm(), which looks again if it was odd.
+ */
 LODE_INLINE uint64_t lodei_sdf_moves(const struct lode_sdf *sdf)
 {
-    return atomic_load(&sdf->moves); /* seq_cst: see lodei_sdf_confirm_moved() */
+    return atomic_load(&sdf->moves) & ~(uint64_t)1; /* seq_cst: see lodei_sdf_confirm_moved() */
 }
 
 /* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
 LODE_INLINE int lodei_sdf_confirm(struct lode_sdf *sdf, uint64_t moves, struct lode_ivec3 at,
                                   lode_handle brick)
 {
-    return lode_likely(lodei_sdf_moves(sdf) == moves) ? 0 : lodei_sdf_confirm_moved(sdf, at, brick);
+    /* seq_cst: as above */
+    return lode_likely(atomic_load(&sdf->moves) == moves) ? 0
+                                                          : lodei_sdf_confirm_moved(sdf, at, brick);
 }
 
 /* sdfblock.c */

@@ -170,9 +170,10 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = *window;
     sdf->has_window = 1;
+    /* seq_cst, all: before the sweep looks at slots; see lodei_sdf_confirm_moved() */
+    atomic_fetch_add(&sdf->moves, 1);
     for (unsigned axis = 0; axis < 3; axis++)
         atomic_store(&sdf->limits[axis], lodei_sdf_limit(lo[axis], hi[axis]));
-    /* seq_cst, and those: before the sweep looks at slots; see lodei_sdf_confirm_moved() */
     atomic_fetch_add(&sdf->moves, 1);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
