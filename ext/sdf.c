@@ -93,7 +93,7 @@ static void parts_destroy(struct lode_sdf *sdf, unsigned channels)
     for (unsigned h = 0; h < LODEI_HEAPS; h++)
         lode_heap_destroy(sdf->heaps[h]);
     lodei_ready_destroy(atomic_load_explicit(&sdf->ready, memory_order_relaxed));
-    lode_free(sdf->band_of);
+    lode_free(atomic_load_explicit(&sdf->band_of, memory_order_relaxed));
     lode_free(sdf);
 }
 

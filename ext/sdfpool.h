@@ -43,8 +43,8 @@ struct lode_sdf {
     uint32_t block_bytes[LODE_TIER_COUNT];
     _Atomic float bands[LODE_BANDS_MAX]; /* see sdfmaterial.c, these three */
     uint32_t band_count;
-    uint8_t *band_of; /* by material, 65,536; NULL: all have class 0 */
-    int has_window;   /* these two guarded by window_lock */
+    uint8_t *_Atomic band_of; /* by material, 65,536; NULL: all have class 0 */
+    int has_window;           /* these two guarded by window_lock */
     struct lode_brick_box window;
     pthread_mutex_t window_lock;
     /* of the window, for making bricks: by axis its lowest coordinate above, and how far the
@@ -94,7 +94,9 @@ LODE_INLINE uint64_t lodei_sdf_limit(int32_t lo, int32_t hi)
 
 LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t material)
 {
-    return sdf->band_of != NULL ? sdf->band_of[material] : 0;
+    /* acquire: pairs with the release in lode_sdf_band_set(), of another material maybe */
+    const uint8_t *band_of = atomic_load_explicit(&sdf->band_of, memory_order_acquire);
+    return band_of != NULL ? band_of[material] : 0;
 }
 
 /* Of a word that was read in a section that is still open, or of a live brick's. */
