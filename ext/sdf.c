@@ -259,7 +259,7 @@ static int publish_again(struct lodei_grid *grid, uint32_t index, uint64_t key, 
 }
 
 /* Within its count. */
-LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *near,
+LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_sdf_near *near,
                              struct lode_ivec3 at, void *block, unsigned kind,
                              lode_handle *ret_brick)
 {
@@ -271,7 +271,7 @@ LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *n
             if (status != 0)
                 return status;
         }
-        *near = (struct lodei_near){key, first};
+        *near = (struct lodei_sdf_near){key, first};
     }
     uint32_t index = near->first + lodei_grid_lane(at.x, at.y, at.z);
     int status = lodei_slot_publish(index, key, block, kind, ret_brick);
@@ -283,8 +283,8 @@ LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *n
 }
 
 LODE_INLINE int publish(struct lode_sdf *sdf, struct lodei_channel *channel,
-                        struct lodei_near *near, struct lode_ivec3 at, void *block, unsigned kind,
-                        lode_handle *ret_brick)
+                        struct lodei_sdf_near *near, struct lode_ivec3 at, void *block,
+                        unsigned kind, lode_handle *ret_brick)
 {
     int status = count_one(sdf);
     if (status != 0)
@@ -303,8 +303,9 @@ LODE_INLINE int publish(struct lode_sdf *sdf, struct lodei_channel *channel,
     return 0;
 }
 
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
-                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel,
+                      struct lodei_sdf_near *near, struct lode_ivec3 at, void *block, unsigned kind,
+                      lode_handle *ret_brick)
 {
     return publish(sdf, channel, near, at, block, kind, ret_brick);
 }
@@ -356,7 +357,7 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
     lode_handle brick;
-    struct lodei_near near = LODEI_NEAR_NOTHING;
+    struct lodei_sdf_near near = LODEI_SDF_NEAR_NOTHING;
     status = publish(sdf, c, &near, at, block, lodei_kind(in, 0, 0), &brick);
     if (lode_unlikely(status != 0)) {
         lode_free(block);

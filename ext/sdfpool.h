@@ -141,18 +141,19 @@ void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
 /* The group that was published in last: the next brick is probably of the same. */
-struct lodei_near {
+struct lodei_sdf_near {
     uint64_t key; /* LODEI_KEY_FREE: none */
     uint32_t first;
 };
-#define LODEI_NEAR_NOTHING    \
-    {                         \
-        .key = LODEI_KEY_FREE \
+#define LODEI_SDF_NEAR_NOTHING \
+    {                          \
+        .key = LODEI_KEY_FREE  \
     }
 
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
-                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick);
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel,
+                      struct lodei_sdf_near *near, struct lode_ivec3 at, void *block, unsigned kind,
+                      lode_handle *ret_brick);
 /* Give a block to the brick at a coordinate, which is made if there is none; `moves` was taken
  * before the place was checked. The block is freed on failure: as lode_sdf_store(). */
 int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t moves,
