@@ -13,6 +13,7 @@
 #include "lode/cpool.h"
 #include "lode/ds.h"
 #include "lode/frame.h"
+#include "lode/freelist.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
 #include "lode/offset.h"
