@@ -7,6 +7,7 @@
 #include <lode/cpool.h>
 #include <lode/frame.h>
 #include <lode/freelist.h>
+#include <lode/locked.h>
 #include <lode/pool.h>
 #include <lode/slab.h>
 #include <lode/stackalloc.h>
@@ -302,6 +303,32 @@ static void freelist_end(struct lode_allocator *allocator)
     lode_freelist_destroy(allocator->ctx);
 }
 
+/* ---- a lock around one ---- */
+
+static struct lode_allocator locked_inner;
+
+static int locked_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_locked *locked;
+    struct lode_locked_opts o = LODE_LOCKED_OPTS_INIT;
+    o.heap = heap;
+    int error = freelist_make(heap, &locked_inner);
+    if (error != 0)
+        return error;
+    error = lode_locked_create(&locked_inner, &o, &locked);
+    if (error == 0)
+        lode_locked_allocator(locked, ret_allocator);
+    else
+        freelist_end(&locked_inner);
+    return error;
+}
+
+static void locked_end(struct lode_allocator *allocator)
+{
+    lode_locked_destroy(allocator->ctx);
+    freelist_end(&locked_inner);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
@@ -409,5 +436,11 @@ const struct conformance_row conformance_rows[] = {
      .make = freelist_lent_make,
      .end = freelist_end,
      .align_max = 65536},
+    {.name = "locked",
+     .traits = BOUNDED_TRAITS | LODE_TRAIT_THREADS,
+     .make = locked_make,
+     .end = locked_end,
+     .align_max = 65536,
+     .wraps = 1},
     {0},
 };

@@ -16,6 +16,7 @@
 #include "lode/freelist.h"
 #include "lode/handle.h"
 #include "lode/heap.h"
+#include "lode/locked.h"
 #include "lode/offset.h"
 #include "lode/pool.h"
 #include "lode/regions.h"
