@@ -19,7 +19,7 @@ FAULTS = ("freed", "beyond")
 # Of these, the ones seen in what liblode-heap hands out itself: it has no red zones.
 HEAP_FAULTS = {"asan": ("freed",), "asan-alone": (), "memcheck": FAULTS}
 FOUND = 9
-WORDS = {"asan": ("AddressSanitizer: use-after-poison", "READ of size 1"),
+WORDS = {"asan": ("ERROR: AddressSanitizer: ", "READ of size 1"),
          "memcheck": ("Invalid read of size 1",)}
 
 
