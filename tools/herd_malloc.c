@@ -182,6 +182,13 @@ static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t co
         uint32_t row = store->slots[(uint32_t)ids[i]].row;
         struct herd_cold *cold = store->hot.cold[row];
 
+        if (i + HERD_AHEAD < count) {
+            const struct herd_cold *next =
+                store->hot.cold[store->slots[(uint32_t)ids[i + HERD_AHEAD]].row];
+
+            __builtin_prefetch(&next->memories);
+            __builtin_prefetch(&next->path);
+        }
         give(store, cold->memories.items);
         give(store, cold->relations.items);
         give(store, cold->bag.items);
