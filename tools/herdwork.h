@@ -25,15 +25,15 @@ enum { HERD_AHEAD = 8 };
 typedef uint64_t herd_id;
 
 /* F(type, field): 64 bytes a creature. */
-#define HERD_HOT_FIELDS(F)                                                                    \
-    F(float, x)                                                                               \
-    F(float, y)                                                                               \
-    F(float, z)                                                                               \
-    F(float, vx)                                                                              \
-    F(float, vy)                                                                              \
-    F(float, vz)                                                                              \
-    F(float, health) F(float, energy) F(uint32_t, state) F(uint32_t, flags) F(uint32_t, cell) \
-        F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+/* clang-format off */
+#define HERD_HOT_FIELDS(F)                                             \
+    F(float, x) F(float, y) F(float, z)                                \
+    F(float, vx) F(float, vy) F(float, vz)                             \
+    F(float, health) F(float, energy)                                  \
+    F(uint32_t, state)  /* steps of the journey under way; 0: none */  \
+    F(uint32_t, flags) F(uint32_t, cell) F(uint32_t, random)           \
+    F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+/* clang-format on */
 
 struct herd_warm {
     struct {

@@ -60,7 +60,7 @@ herd --alloc pools
 status_is 0 && err_lacks . && [ "$(field hash)" = "$hash" ]
 say "the same herd in the pools"
 check_json pools
-[ "$(field bytes)" = 0 ]
+[ "$(field bytes)" = 0.0 ]
 say "the pools' heap has not a byte left"
 herd --seed 2
 status_is 0 && other=$(field hash) && [ "$other" != "$hash" ]
@@ -76,7 +76,7 @@ done
 
 if [ -n "${LODE_PRELOADED:-}" ]; then
     LD_PRELOAD=$LODE_PRELOADED herd
-    status_is 0 && [ "$(field hash)" = "$hash" ] && [ "$(field bytes)" = null ] &&
+    status_is 0 && [ "$(field hash)" = "$hash" ] && [ "$(field bytes)" = 0.0 ] &&
         [ "$(field malloc_owner)" = "$LODE_PRELOADED" ]
     say "the same herd under a preloaded malloc, whose name is printed"
 else
