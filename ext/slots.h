@@ -161,7 +161,15 @@ LODE_INLINE uint64_t lodei_group_key(uint32_t first)
                            __ATOMIC_ACQUIRE);
 }
 
-/* The bit that says a group is not taken; no owner's key has it. */
+/* Only by the owner of the group, as it takes it. */
+LODE_INLINE void lodei_group_key_set(uint32_t first, uint64_t key)
+{
+    /* release: pairs with lodei_group_key() */
+    __atomic_store_n(&lodei_slot_page(first)->keys[first % LODE_HANDLE_PAGE / 8], key,
+                     __ATOMIC_RELEASE);
+}
+
+/* The bit that says a group is not taken; no owner's key has it, but while it takes the group. */
 #define LODEI_KEY_FREE ((uint64_t)1 << 63)
 
 /* ---- lives of a slot; any thread ---- */
