@@ -143,8 +143,9 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
  * a dead one it is never taken again. */
 int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 /*
- * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, and
- * nobody may use the owner any more. Pins that are still held are void.
+ * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, but
+ * not before lodei_grace_wait(); nobody may use the owner any more. Pins that are still held are
+ * void, and their slots never used again.
  */
 void lodei_slots_finish(struct lodei_slots *slots);
 /* Bytes of pages that were ever touched, and of whole pages. */
