@@ -395,9 +395,9 @@ static int hold(struct record *r, void *block)
     return status;
 }
 
-static void free_now(void *block)
+/* Blocks were freed at once: what waits may be able to go, too. */
+static void freed_now(void)
 {
-    lode_free(block);
     struct record *r = self;
     if (lode_unlikely(r != NULL &&
                       atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0)) {
@@ -409,18 +409,47 @@ static void free_now(void *block)
         queue_try();
 }
 
-void lodei_grace_free(void *block)
+/* A section is open somewhere. */
+static void free_later(void *block)
 {
-    if (lode_likely(oldest_section() == UINT64_MAX)) {
-        free_now(block);
-        return;
-    }
     if ((self != NULL || register_thread() == 0) && hold(self, block) == 0)
         return;
     if (lodei_grace_inside())
         return; /* out of memory, and no way to wait: the block is lost */
     lodei_grace_wait();
     lode_free(block);
+}
+
+int lodei_grace_quiet(void)
+{
+    return oldest_section() == UINT64_MAX;
+}
+
+void lodei_grace_free(void *block)
+{
+    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+        free_later(block);
+        return;
+    }
+    lode_free(block);
+    freed_now();
+}
+
+void lodei_grace_free_all(void *const *blocks, size_t count)
+{
+    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+        for (size_t i = 0; i < count; i++)
+            free_later(blocks[i]);
+        if (oldest_section() == UINT64_MAX)
+            freed_now(); /* it has ended meanwhile */
+        return;
+    }
+    /* a freed block is written to: it becomes a link of a list */
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(blocks[i], 1);
+    for (size_t i = 0; i < count; i++)
+        lode_free(blocks[i]);
+    freed_now();
 }
 
 static void records_settle(uint64_t known)

@@ -12,6 +12,13 @@
  */
 void lodei_grace_free(void *block);
 
+/* No section is open: what was made unreachable before, as above, can be used again at once. */
+int lodei_grace_quiet(void);
+
+/* The same for many: what is in the way is looked at once, and blocks that left the processor's
+ * caches long ago come back side by side, not one after the other. */
+void lodei_grace_free_all(void *const *blocks, size_t count);
+
 /* Free what can be freed now of what waits. */
 void lodei_grace_settle(void);
 /* Wait until every section open now has ended; never within a section. For the end of a pool. */

@@ -60,7 +60,7 @@ static size_t acquire_sorted(struct lode_morton_pool *pool, struct entry *entrie
         uint64_t number = entries[i].key >> LODEI_MORTON_ZONE_LOG2;
         struct lodei_morton_stripe *stripe = lodei_morton_stripe_of(pool, entries[i].key);
         size_t end = lodei_min(count, i + AT_ONCE);
-        pthread_mutex_lock(&stripe->lock);
+        lodei_morton_lock(&stripe->lock);
         for (; i < end && entries[i].key >> LODEI_MORTON_ZONE_LOG2 == number; i++) {
             void *block;
             status = lodei_morton_acquire_locked(pool, stripe, entries[i].key, NULL, &block, NULL);
@@ -68,7 +68,7 @@ static size_t acquire_sorted(struct lode_morton_pool *pool, struct entry *entrie
                 break;
             entries[i].key = (uintptr_t)block;
         }
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
     *ret_status = status;
     return i;
@@ -122,11 +122,11 @@ static int walk_leaf(const struct walk *walk, uint64_t number, unsigned leaf)
         lodei_morton_stripe_of(walk->pool, number << LODEI_MORTON_ZONE_LOG2);
     size_t count = 0;
     int status = 0;
-    pthread_mutex_lock(&stripe->lock);
+    lodei_morton_lock(&stripe->lock);
     struct lodei_morton_zone *zone = lodei_morton_zone_find(stripe, number);
     if (zone != NULL)
         count = lodei_morton_leaf_list(walk->pool, zone, leaf, walk->first, walk->last, pairs);
-    pthread_mutex_unlock(&stripe->lock);
+    lodei_morton_unlock(&stripe->lock);
     for (size_t i = 0; i < count && status == 0; i++)
         status = walk->visit(walk->ctx, pairs[i].code, pairs[i].block);
     return status;
@@ -138,7 +138,7 @@ static uint64_t leaves_of(const struct walk *walk, uint64_t number)
     uint64_t leaves = 0;
     struct lodei_morton_stripe *stripe =
         lodei_morton_stripe_of(walk->pool, number << LODEI_MORTON_ZONE_LOG2);
-    pthread_mutex_lock(&stripe->lock);
+    lodei_morton_lock(&stripe->lock);
     struct lodei_morton_zone *zone = lodei_morton_zone_find(stripe, number);
     for (unsigned leaf = 0; zone != NULL && leaf < LODEI_MORTON_ZONE_LEAVES; leaf++) {
         uint64_t low = number << LODEI_MORTON_ZONE_LOG2 | (uint64_t)leaf << LODEI_MORTON_LEAF_LOG2;
@@ -146,7 +146,7 @@ static uint64_t leaves_of(const struct walk *walk, uint64_t number)
         if (zone->leaves[leaf] != NULL && high >= walk->first && low <= walk->last)
             leaves |= UINT64_C(1) << leaf;
     }
-    pthread_mutex_unlock(&stripe->lock);
+    lodei_morton_unlock(&stripe->lock);
     return leaves;
 }
 
@@ -165,7 +165,7 @@ static size_t list_zones(const struct walk *walk, struct entry *ret_entries, siz
     size_t count = 0;
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         struct lodei_morton_stripe *stripe = &walk->pool->stripes[i];
-        pthread_mutex_lock(&stripe->lock);
+        lodei_morton_lock(&stripe->lock);
         for (size_t z = 0; stripe->zones != NULL && z <= stripe->zone_mask; z++) {
             if (stripe->zones[z] == NULL)
                 continue;
@@ -177,7 +177,7 @@ static size_t list_zones(const struct walk *walk, struct entry *ret_entries, siz
                 ret_entries[count] = (struct entry){number, 0};
             count++;
         }
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
     return count;
 }

@@ -187,11 +187,7 @@ static char *memory_new(struct lode_morton_pool *pool, struct lodei_morton_strip
             return NULL;
         lodei_morton_count(&stripe->figures.misses, 1);
         lodei_taken(memory, pool->cut.chunk_bytes);
-    } else {
-        atomic_fetch_sub_explicit(&pool->spare_bytes, lode_usable_size(memory),
-                                  memory_order_relaxed);
     }
-    lodei_morton_count(&stripe->figures.chunk_bytes, lode_usable_size(memory));
     return memory;
 }
 
@@ -202,19 +198,12 @@ static void memory_free(struct lode_morton_pool *pool, char *memory)
 }
 
 /* Becomes the spare; the one before is freed. */
-static void memory_end(struct lode_morton_pool *pool, struct lodei_morton_stripe *stripe,
-                       char *memory)
+static void memory_end(struct lode_morton_pool *pool, char *memory)
 {
-    size_t bytes = lode_usable_size(memory);
-    lodei_morton_uncount(&stripe->figures.chunk_bytes, bytes);
-    atomic_fetch_add_explicit(&pool->spare_bytes, bytes, memory_order_relaxed);
     /* acq_rel: pairs with itself and with the acquire in memory_new() */
     memory = atomic_exchange_explicit(&pool->spare, memory, memory_order_acq_rel);
-    if (memory != NULL) {
-        atomic_fetch_sub_explicit(&pool->spare_bytes, lode_usable_size(memory),
-                                  memory_order_relaxed);
+    if (memory != NULL)
         memory_free(pool, memory);
-    }
 }
 
 size_t lodei_morton_spare_free(struct lode_morton_pool *pool)
@@ -223,10 +212,8 @@ size_t lodei_morton_spare_free(struct lode_morton_pool *pool)
     char *memory = atomic_exchange_explicit(&pool->spare, NULL, memory_order_acquire);
     if (memory == NULL)
         return 0;
-    size_t bytes = lode_usable_size(memory);
-    atomic_fetch_sub_explicit(&pool->spare_bytes, bytes, memory_order_relaxed);
     memory_free(pool, memory);
-    return bytes;
+    return pool->cut.chunk_usable;
 }
 
 /* ---- chunks of a zone ---- */
@@ -313,7 +300,7 @@ int lodei_morton_chunk_new(struct lode_morton_pool *pool, struct lodei_morton_st
     return 0;
 
 fail_chunk:
-    memory_end(pool, stripe, memory);
+    memory_end(pool, memory);
 fail_memory:
     lodei_morton_meta_free(&stripe->figures.metadata_bytes, detail);
     return -ENOMEM;
@@ -337,17 +324,19 @@ static void chunk_end(struct lode_morton_pool *pool, struct lodei_morton_stripe 
     chunk->zone = (void *)pool->unused_chunks;
     pool->unused_chunks = chunk;
     pthread_mutex_unlock(&pool->chunks_lock);
-    memory_end(pool, stripe, memory);
+    memory_end(pool, memory);
 }
 
 size_t lodei_morton_chunks_trim(struct lode_morton_pool *pool, struct lodei_morton_stripe *stripe,
                                 struct lodei_morton_zone *zone)
 {
-    size_t before = atomic_load_explicit(&stripe->figures.chunk_bytes, memory_order_relaxed);
+    size_t ended = 0;
     for (unsigned i = zone->chunk_count; zone->empty != 0 && i-- > 0;)
-        if (zone->chunks[i] != NULL && zone->chunks[i]->blocks == 0)
+        if (zone->chunks[i] != NULL && zone->chunks[i]->blocks == 0) {
             chunk_end(pool, stripe, zone, zone->chunks[i]);
-    return before - atomic_load_explicit(&stripe->figures.chunk_bytes, memory_order_relaxed);
+            ended++;
+        }
+    return ended * pool->cut.chunk_usable;
 }
 
 /* ---- the pool's beginning and end ---- */

@@ -41,7 +41,7 @@ static void fork_prepare(void)
     for (struct lodei_list *l = pools.next; l != &pools; l = l->next) {
         struct lode_morton_pool *pool = lode_container_of(l, struct lode_morton_pool, link);
         for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++)
-            pthread_mutex_lock(&pool->stripes[i].lock);
+            lodei_morton_lock(&pool->stripes[i].lock);
         pthread_mutex_lock(&pool->chunks_lock);
     }
 }
@@ -52,7 +52,7 @@ static void fork_done(void)
         struct lode_morton_pool *pool = lode_container_of(l, struct lode_morton_pool, link);
         pthread_mutex_unlock(&pool->chunks_lock);
         for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++)
-            pthread_mutex_unlock(&pool->stripes[i].lock);
+            lodei_morton_unlock(&pool->stripes[i].lock);
     }
     pthread_mutex_unlock(&pools_lock);
 }
@@ -74,9 +74,9 @@ static void describe(void *object, struct lode_allocator_stats *ret_stats)
 {
     struct lode_morton_pool *pool = object;
     struct lode_allocator_stats s = {0};
-    uint64_t chunks = 0, spare = read_figure(&pool->spare_bytes);
+    /* relaxed: as all figures */
+    uint64_t chunks = atomic_load_explicit(&pool->spare, memory_order_relaxed) != NULL;
     s.metadata_bytes = read_figure(&pool->shared_metadata_bytes);
-    s.mapped_bytes = spare;
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         const struct lodei_morton_figures *f = &pool->stripes[i].figures;
         s.frees += read_figure(&f->released);
@@ -84,14 +84,13 @@ static void describe(void *object, struct lode_allocator_stats *ret_stats)
         s.misses += read_figure(&f->misses);
         s.failures += read_figure(&f->failures);
         s.metadata_bytes += read_figure(&f->metadata_bytes);
-        s.mapped_bytes += read_figure(&f->chunk_bytes);
         chunks += read_figure(&f->chunks);
     }
-    s.mapped_bytes += s.metadata_bytes;
+    s.mapped_bytes = chunks * pool->cut.chunk_usable + s.metadata_bytes;
     s.blocks = s.allocs > s.frees ? s.allocs - s.frees : 0;
     s.used_bytes = s.blocks * pool->cut.stride;
     s.requested_bytes = s.blocks * pool->cut.block_bytes;
-    uint64_t slots = (chunks + (spare != 0)) * pool->cut.chunk_slots;
+    uint64_t slots = chunks * pool->cut.chunk_slots;
     s.free_bytes = (slots > s.blocks ? slots - s.blocks : 0) * pool->cut.stride;
     s.largest_free_bytes = s.free_bytes != 0 ? pool->cut.block_bytes : 0;
     *ret_stats = s;
@@ -134,6 +133,7 @@ static int cut(const struct lode_morton_pool_opts *opts, struct lodei_morton_cut
         return -EINVAL;
     ret->chunk_bytes = chunk;
     ret->chunk_log2 = lodei_log2(chunk);
+    ret->chunk_usable = lode_good_size(chunk);
     ret->chunk_slots = (uint32_t)(chunk / stride);
     ret->chunk_granules = (ret->chunk_slots + ret->granule_slots - 1) / ret->granule_slots;
     ret->chunk_words = (ret->chunk_slots + 63) / 64;
@@ -194,8 +194,6 @@ int lode_morton_pool_create(const struct lode_morton_pool_opts *opts,
     status = lodei_morton_chunks_init(pool);
     if (status != 0)
         goto fail;
-    for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++)
-        pthread_mutex_init(&pool->stripes[i].lock, NULL);
     pthread_mutex_lock(&pools_lock);
     lodei_list_push_back(&pools, &pool->link);
     pthread_mutex_unlock(&pools_lock);
@@ -226,7 +224,6 @@ static void stripe_finish(struct lodei_morton_stripe *stripe)
         lode_free(zone);
     }
     lode_free(stripe->zones);
-    pthread_mutex_destroy(&stripe->lock);
 }
 
 void lode_morton_pool_destroy(struct lode_morton_pool *pool)
@@ -279,16 +276,16 @@ int lode_morton_pool_acquire(struct lode_morton_pool *pool, uint64_t code, void 
     if (code == LODE_MORTON_NO_CODE)
         return -ERANGE;
     struct lodei_morton_stripe *stripe = lodei_morton_stripe_of(pool, code);
-    pthread_mutex_lock(&stripe->lock);
+    lodei_morton_lock(&stripe->lock);
     int status = lodei_morton_acquire_locked(pool, stripe, code, NULL, ret_block, NULL);
-    pthread_mutex_unlock(&stripe->lock);
+    lodei_morton_unlock(&stripe->lock);
     return status;
 }
 
 /*
- * Find the place of a live block, and leave its stripe locked. 0; -EINVAL no block of this pool;
- * -EALREADY not live. The chunk found may end, and its structure or its memory be used again,
- * before the lock is taken: then the lock is that of another stripe, or the address another one.
+ * Find the place of a live block, and leave its stripe locked. 0; -EINVAL no block of this pool, or
+ * not live. The chunk found may end, and its structure or its memory be used again, before the lock
+ * is taken: then the lock is that of another stripe, or the address another one.
  */
 static int locate(struct lode_morton_pool *pool, const void *block,
                   struct lodei_morton_stripe **ret_stripe, struct lodei_morton_place *ret_place)
@@ -299,25 +296,23 @@ static int locate(struct lode_morton_pool *pool, const void *block,
             return -EINVAL;
         unsigned number = atomic_load_explicit(&chunk->stripe, memory_order_relaxed);
         struct lodei_morton_stripe *stripe = &pool->stripes[number];
-        pthread_mutex_lock(&stripe->lock);
+        lodei_morton_lock(&stripe->lock);
         /* acquire: pairs with the release in chunk_new() */
         uintptr_t memory = (uintptr_t)atomic_load_explicit(&chunk->memory, memory_order_acquire);
         size_t offset = (uintptr_t)block - memory;
         if (offset < pool->cut.chunk_bytes &&
             atomic_load_explicit(&chunk->stripe, memory_order_relaxed) == number) {
             unsigned slot = lodei_morton_divide((uint32_t)offset, pool->cut.by_stride);
-            int status = 0;
-            if (slot >= pool->cut.chunk_slots || slot * pool->cut.stride != offset)
-                status = -EINVAL;
-            else if (chunk->detail->free_slots[slot / 64] >> slot % 64 & 1)
-                status = -EALREADY;
-            if (status != 0)
-                pthread_mutex_unlock(&stripe->lock);
-            *ret_stripe = stripe;
-            *ret_place = (struct lodei_morton_place){chunk, slot};
-            return status;
+            if (slot < pool->cut.chunk_slots && slot * pool->cut.stride == offset &&
+                (chunk->detail->free_slots[slot / 64] >> slot % 64 & 1) == 0) {
+                *ret_stripe = stripe;
+                *ret_place = (struct lodei_morton_place){chunk, slot};
+                return 0;
+            }
+            lodei_morton_unlock(&stripe->lock);
+            return -EINVAL;
         }
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
 }
 
@@ -332,11 +327,11 @@ int lode_morton_pool_acquire_near(struct lode_morton_pool *pool, uint64_t code, 
     int status;
     if (code != LODE_MORTON_NO_CODE &&
         place.chunk->zone->number != code >> LODEI_MORTON_ZONE_LOG2) {
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
         status = lode_morton_pool_acquire(pool, code, ret_block);
     } else {
         status = lodei_morton_acquire_locked(pool, stripe, code, &place, ret_block, &nearness);
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
     if (status == 0 && ret_nearness != NULL)
         *ret_nearness = nearness;
@@ -354,7 +349,7 @@ int lode_morton_pool_release(struct lode_morton_pool *pool, void *block)
     int status = locate(pool, block, &stripe, &place);
     if (status == 0) {
         release_locked(pool, stripe, place);
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
     return status;
 }
@@ -362,11 +357,11 @@ int lode_morton_pool_release(struct lode_morton_pool *pool, void *block)
 int lode_morton_pool_release_code(struct lode_morton_pool *pool, uint64_t code)
 {
     struct lodei_morton_stripe *stripe = lodei_morton_stripe_of(pool, code);
-    pthread_mutex_lock(&stripe->lock);
+    lodei_morton_lock(&stripe->lock);
     struct lodei_morton_place place = lodei_morton_lookup(pool, stripe, code);
     if (place.chunk != NULL)
         release_locked(pool, stripe, place);
-    pthread_mutex_unlock(&stripe->lock);
+    lodei_morton_unlock(&stripe->lock);
     return place.chunk != NULL ? 0 : -ENOENT;
 }
 
@@ -385,13 +380,13 @@ size_t lode_morton_pool_find_many(struct lode_morton_pool *pool, const uint64_t 
         struct lodei_morton_stripe *stripe = lodei_morton_stripe_of(pool, codes[i]);
         uint64_t number = codes[i] >> LODEI_MORTON_ZONE_LOG2;
         size_t end = lodei_min(count, i + AT_ONCE);
-        pthread_mutex_lock(&stripe->lock);
+        lodei_morton_lock(&stripe->lock);
         for (; i < end && codes[i] >> LODEI_MORTON_ZONE_LOG2 == number; i++) {
             struct lodei_morton_place place = lodei_morton_lookup(pool, stripe, codes[i]);
             ret_blocks[i] = place.chunk != NULL ? lodei_morton_block(pool, place) : NULL;
             found += place.chunk != NULL;
         }
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
     return found;
 }
@@ -404,7 +399,7 @@ int lode_morton_pool_code(struct lode_morton_pool *pool, const void *block, uint
         return -EINVAL;
     unsigned local = lodei_morton_codes(pool, place.chunk)[place.slot];
     uint64_t number = place.chunk->zone->number;
-    pthread_mutex_unlock(&stripe->lock);
+    lodei_morton_unlock(&stripe->lock);
     if (local & LODEI_MORTON_UNLISTED)
         return -ENODATA;
     *ret_code = number << LODEI_MORTON_ZONE_LOG2 | local;
@@ -413,16 +408,16 @@ int lode_morton_pool_code(struct lode_morton_pool *pool, const void *block, uint
 
 size_t lode_morton_pool_trim(struct lode_morton_pool *pool)
 {
-    /* What was the spare is freed on the way, or in the end. */
-    size_t bytes = read_figure(&pool->spare_bytes);
+    /* First, since the chunks that end here replace each other there. */
+    size_t bytes = lodei_morton_spare_free(pool);
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         struct lodei_morton_stripe *stripe = &pool->stripes[i];
-        pthread_mutex_lock(&stripe->lock);
+        lodei_morton_lock(&stripe->lock);
         for (size_t z = 0; stripe->zones != NULL && z <= stripe->zone_mask; z++)
             if (stripe->zones[z] != NULL)
                 bytes += lodei_morton_chunks_trim(pool, stripe, stripe->zones[z]);
-        pthread_mutex_unlock(&stripe->lock);
+        lodei_morton_unlock(&stripe->lock);
     }
-    lodei_morton_spare_free(pool);
+    (void)lodei_morton_spare_free(pool);
     return bytes;
 }

@@ -46,6 +46,7 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "ext/morton_lock.h"
 #include "ext/registry.h"
 #include "lode/morton.h"
 
@@ -104,11 +105,12 @@ struct lodei_morton_zone {
 /* Written under the stripe's lock, read by everybody. */
 struct lodei_morton_figures {
     _Atomic uint64_t acquired, released, misses, failures;
-    _Atomic uint64_t chunk_bytes, chunks, metadata_bytes;
+    _Atomic uint64_t chunks, metadata_bytes;
 };
 
 struct lodei_morton_stripe {
-    pthread_mutex_t lock;
+    struct lodei_morton_lock lock;
+    uint32_t reserved;
     struct lodei_morton_zone **zones; /* open addressing, linear probing, at most half full */
     uint32_t zone_mask;
     uint32_t zone_count;
@@ -123,10 +125,11 @@ struct lodei_morton_table {
 
 /* How memory is cut up. */
 struct lodei_morton_cut {
-    size_t block_bytes; /* as asked for */
-    size_t stride;      /* from slot to slot */
-    size_t chunk_bytes; /* a power of two, and what chunks are aligned to */
-    size_t page_bytes;  /* of the OS */
+    size_t block_bytes;  /* as asked for */
+    size_t stride;       /* from slot to slot */
+    size_t chunk_bytes;  /* a power of two, and what chunks are aligned to */
+    size_t page_bytes;   /* of the OS */
+    size_t chunk_usable; /* of the heap's block behind a chunk */
     uint32_t chunk_slots, chunk_granules;
     uint32_t granule_log2, granule_slots; /* 1 << granule_log2 */
     uint32_t chunk_log2, chunk_words;     /* of its bytes; of a bitmap with a bit per slot */
@@ -159,7 +162,6 @@ struct lode_morton_pool {
 
     _Atomic uint64_t limited_blocks; /* live blocks, where max_blocks is set */
     char *_Atomic spare;             /* memory of the chunk given back last, or NULL */
-    _Atomic uint64_t spare_bytes;
 
     struct lodei_morton_table *_Atomic table; /* read by everybody, changed under chunks_lock */
     pthread_mutex_t chunks_lock;

@@ -336,11 +336,38 @@ int lode_pool_try_acquire(struct lode_pool *pool, void **ret_object)
     return acquire(lodei_pool_of(pool), ret_object);
 }
 
+/* Take objects from the chunks, past the hot list, which is empty. */
+static size_t take_many(struct lodei_pool *p, void **ret_objects, size_t count)
+{
+    struct lode_pool_slot slots[LODE_POOL_HOT];
+    size_t most = lodei_min(lodei_min(count, LODE_POOL_HOT), p->front.until_epoch);
+    pthread_mutex_lock(&p->lock);
+    lodei_pool_collect(p);
+    uint32_t n = lodei_pool_take(p, slots, (uint32_t)most, 1);
+    lodei_pool_note_peak(p);
+    pthread_mutex_unlock(&p->lock);
+    for (uint32_t i = 0; i < n; i++)
+        ret_objects[i] = slots[n - 1 - i].object;
+    __atomic_store_n(&p->front.until_epoch, p->front.until_epoch - n, __ATOMIC_RELAXED);
+    return n;
+}
+
 size_t lode_pool_acquire_many(struct lode_pool *pool, void **ret_objects, size_t count)
 {
+    struct lodei_pool *p = lodei_pool_of(pool);
     size_t done = 0;
-    for (void *object; done < count && (object = lode_pool_acquire(pool)) != NULL; done++)
-        ret_objects[done] = object;
+    while (done < count) {
+        size_t taken = 0;
+        if (pool->hot_count == 0 && pool->until_epoch > 0)
+            taken = take_many(p, ret_objects + done, count - done);
+        if (taken == 0) {
+            ret_objects[done] = lode_pool_acquire(pool);
+            taken = ret_objects[done] != NULL;
+            if (taken == 0)
+                break;
+        }
+        done += taken;
+    }
     return done;
 }
 
@@ -402,14 +429,39 @@ int lode_pool_release_slow(struct lode_pool *pool, void *object)
     return 0;
 }
 
+/* Back into its chunk, past the hot list. Under the lock. */
+static int put_back(struct lodei_pool *p, void *object)
+{
+    uint32_t slot;
+    struct lode_pool_chunk *chunk = lodei_pool_find(p, object, &slot);
+    if (chunk == NULL || !lodei_pool_bit(lodei_pool_bits(chunk), slot))
+        return object != NULL ? lodei_pool_misused(p) : 0;
+    lodei_pool_set_bit(((uintptr_t)lodei_pool_bits(chunk) << 3) + slot, 0);
+    lodei_pool_count_back(p, chunk, slot);
+    return 0;
+}
+
+/* What the hot list has no room for goes straight into the chunks, under one lock. */
 int lode_pool_release_many(struct lode_pool *pool, void *const *objects, size_t count)
 {
-    int first = 0;
-    for (size_t i = 0; i < count; i++) {
+    struct lodei_pool *p = lodei_pool_of(pool);
+    int first = 0, inline_path = pool->hot_max != 0;
+    size_t i = 0;
+    for (; i < count && (!inline_path || pool->hot_count < pool->hot_max); i++) {
         int error = lode_pool_release(pool, objects[i]);
         if (first == 0)
             first = error;
     }
+    if (i == count)
+        return first;
+    pthread_mutex_lock(&p->lock);
+    lodei_pool_note_peak(p);
+    for (; i < count; i++) {
+        int error = put_back(p, objects[i]);
+        if (first == 0)
+            first = error;
+    }
+    pthread_mutex_unlock(&p->lock);
     return first;
 }
 

@@ -260,6 +260,8 @@ static int chunk_add(struct lodei_pool *p, char *memory)
         return -ENOMEM;
     struct lodei_pool_index *index = present(p);
     chunk->scan = 0;
+    for (size_t i = 0; chunk->remote != NULL && i < bit_words(p); i++)
+        __atomic_store_n(&chunk->remote[i], 0, __ATOMIC_RELAXED);
     /* relaxed: table_add() publishes it */
     __atomic_store_n(&chunk->base, (uintptr_t)memory, __ATOMIC_RELAXED);
     lodei_bitmap_put(index->mapped, chunk->number, 1, 1);
@@ -355,7 +357,7 @@ static uint32_t take_from(struct lodei_pool *p, struct lode_pool_chunk *chunk,
     uint64_t *bits = lodei_pool_bits(chunk);
     uint32_t words = (uint32_t)bit_words(p), word = chunk->scan, got = 0;
     for (; word < words && got < n; word++) {
-        uint64_t free = ~__atomic_load_n(&bits[word], __ATOMIC_RELAXED), left = free;
+        uint64_t left = ~__atomic_load_n(&bits[word], __ATOMIC_RELAXED), free = left;
         for (; left != 0 && got < n; left &= left - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(left);
             ret -= 1;
@@ -365,6 +367,9 @@ static uint32_t take_from(struct lodei_pool *p, struct lode_pool_chunk *chunk,
         }
         if (mark)
             __atomic_store_n(&bits[word], ~left, __ATOMIC_RELAXED);
+        /* A new life. relaxed: whoever releases these got them from us */
+        if (chunk->remote != NULL)
+            __atomic_fetch_and(&chunk->remote[word], ~(free & ~left), __ATOMIC_RELAXED);
         /* Marked or not, what was taken is not to be found again by this refill. */
         if (left != 0)
             break;

@@ -5,9 +5,11 @@
  * Beside the bits that say who is live, a descriptor has one bit an object that says: released, not
  * yet taken back. Whoever sets one queues the descriptor unless it is queued. The pool's thread
  * takes the whole queue when it runs dry and at each epoch, and of each descriptor clears first
- * `queued`, then looks for bits: a bit set later queues it again. The queue is a stack that is only
- * ever taken whole (Treiber 1986, without its ABA problem); that the message is a bit, so that
- * nothing is written into the object and a double release shows, is ours.
+ * `queued`, then looks for bits of objects that are still live: a bit set later queues it again.
+ * The bit itself stays until the object is taken out of its chunk anew (poolchunk.c), so a second
+ * release finds it whenever it comes. The queue is a stack that is only ever taken whole (Treiber
+ * 1986, without its ABA problem); that the message is a bit, so that nothing is written into the
+ * object and a double release shows, is ours.
  *
  * Owns the queue. Lock-free for those who release; lodei_pool_collect() runs under pool->lock.
  */
@@ -46,15 +48,11 @@ int lode_pool_release_remote(struct lode_pool *pool, void *object)
     if (lodei_pool_bit(chunk->remote, slot))
         return lodei_pool_misused(p);
     lodei_taken(object, p->object_bytes);
-    /* acq_rel: the caller's use of the object happens before its next user's, and a bit that
-     * collect_word() cleared says that the object is free; both pair with that function */
+    /* acq_rel: the caller's use of the object happens before its next user's; pairs with
+     * collect_word(). There is no second look at the live bit: it may be gone already because our
+     * own release was taken back, by way of another one that queued the chunk. */
     if (__atomic_fetch_or(word, bit, __ATOMIC_ACQ_REL) & bit)
         return lodei_pool_misused(p);
-    if (!lodei_pool_bit(lodei_pool_bits(chunk), slot)) {
-        /* Taken back between our two looks: somebody else released it. */
-        __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
-        return lodei_pool_misused(p);
-    }
     enqueue(p, chunk);
     return 0;
 }
@@ -62,16 +60,14 @@ int lode_pool_release_remote(struct lode_pool *pool, void *object)
 static void collect_word(struct lodei_pool *p, struct lode_pool_chunk *chunk, uint32_t i)
 {
     uint64_t *bits = lodei_pool_bits(chunk);
-    /* acquire: pairs with lode_pool_release_remote() */
-    uint64_t freed = __atomic_load_n(&chunk->remote[i], __ATOMIC_ACQUIRE);
+    /* acquire: pairs with lode_pool_release_remote(). Bits of objects that are not live were
+     * collected before. */
+    uint64_t freed = __atomic_load_n(&chunk->remote[i], __ATOMIC_ACQUIRE) & bits[i];
     if (freed == 0)
         return;
-    uint64_t live = freed & bits[i];
-    __atomic_store_n(&bits[i], bits[i] & ~live, __ATOMIC_RELAXED);
-    /* release: who finds its bit gone finds the object free; pairs with the fetch_or there */
-    __atomic_fetch_and(&chunk->remote[i], ~freed, __ATOMIC_RELEASE);
-    for (; live != 0; live &= live - 1)
-        lodei_pool_count_back(p, chunk, i * 64 + (uint32_t)__builtin_ctzll(live));
+    __atomic_store_n(&bits[i], bits[i] & ~freed, __ATOMIC_RELAXED);
+    for (; freed != 0; freed &= freed - 1)
+        lodei_pool_count_back(p, chunk, i * 64 + (uint32_t)__builtin_ctzll(freed));
 }
 
 void lodei_pool_collect(struct lodei_pool *p)

@@ -2,8 +2,8 @@
 /*
  * lode_regions_enumerate(): a list of all heaps and all registered allocators is made first, with
  * room for the rest, and then the figures are read in one go without allocating, so that they
- * belong together. Which heap an allocator lies in is asked of the heaps by its object's address:
- * every allocator of this library keeps its object in the heap its memory comes from.
+ * belong together. Which heap an allocator lies in is where its object lies: every allocator of
+ * this library keeps that in the heap its memory comes from.
  *
  * Owns nothing; the list is gone when the call returns. Visitors run under no lock.
  */
@@ -67,20 +67,19 @@ static int add_allocator(void *ctx, const struct lodei_registered *entry,
                          const struct lode_allocator_stats *stats)
 {
     struct region *r = add(ctx, LODE_REGION_ALLOCATOR, entry->type, entry->name);
-    struct lode_block_info block;
     if (r == NULL)
         return -ENOMEM;
-    if (lode_block_find(entry->object, &block) != 0)
-        block = (struct lode_block_info){.heap = lode_heap_default()};
     r->info.object = entry->object;
-    r->info.parent = block.heap;
-    r->info.tag = block.tag;
-    r->info.kind = block.kind;
-    r->info.memory_type = (uint8_t)lodei_place_type(block.heap);
+    r->info.parent = entry->heap;
+    r->info.tag = entry->tag;
+    r->info.kind = entry->kind;
+    r->info.memory_type = (uint8_t)lodei_place_type(entry->heap);
+    /* Of one that is in use by another thread the figures may not fit together. */
     r->info.mapped_bytes = stats->mapped_bytes;
-    r->info.used_bytes = stats->used_bytes;
-    r->info.free_bytes = stats->free_bytes;
-    r->info.metadata_bytes = stats->metadata_bytes;
+    r->info.used_bytes = lodei_min(stats->used_bytes, stats->mapped_bytes);
+    size_t rest = r->info.mapped_bytes - r->info.used_bytes;
+    r->info.free_bytes = lodei_min(stats->free_bytes, rest);
+    r->info.metadata_bytes = lodei_min(stats->metadata_bytes, rest - r->info.free_bytes);
     return 0;
 }
 

@@ -53,6 +53,13 @@ void lodei_registry_add_locked(struct lodei_registered *entry, const char *type,
     entry->object = object;
     entry->describe = describe;
     entry->lock = object_lock;
+    /* Now, while the object is there for certain: later its owner may be ending it. */
+    struct lode_block_info block;
+    if (lode_block_find(object, &block) != 0)
+        block = (struct lode_block_info){.heap = lode_heap_default()};
+    entry->heap = block.heap;
+    entry->tag = block.tag;
+    entry->kind = block.kind;
     memset(entry->name, 0, sizeof(entry->name));
     strncpy(entry->name, name != NULL ? name : type, sizeof(entry->name) - 1);
     pthread_mutex_lock(&lock);

@@ -24,7 +24,10 @@ struct lodei_registered {
     char name[32];    /* cut; the type where none was given */
     void *object;
     void (*describe)(void *object, struct lode_allocator_stats *ret_stats);
-    pthread_mutex_t *lock; /* of the object; NULL: none */
+    pthread_mutex_t *lock;  /* of the object; NULL: none */
+    struct lode_heap *heap; /* in which the object lies, and so what it takes; by add() */
+    uint16_t tag;           /* these two of that heap */
+    uint8_t kind;
 };
 
 void lodei_registry_add(struct lodei_registered *entry, const char *type, const char *name,

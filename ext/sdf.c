@@ -21,6 +21,7 @@
 #include "lode/stats.h"
 
 #define CACHE_BRICKS 64
+#define READY_BRICKS 64
 
 _Static_assert(sizeof(struct lode_sdf_opts) == 56, "no hidden padding");
 _Static_assert(sizeof(struct lode_brick_opts) == 8, "no hidden padding");
@@ -41,9 +42,11 @@ static int opts_check(struct lode_sdf_opts *o)
         o->tier_distance[1] = 2 * o->tier_distance[0];
     if (o->cache_bricks == 0)
         o->cache_bricks = CACHE_BRICKS;
+    if (o->ready_bricks == 0)
+        o->ready_bricks = READY_BRICKS;
     if (!lodei_sdf_dim_valid(o->brick_dim) || o->channel_count > LODE_CHANNELS_MAX ||
         !lodei_sdf_band_valid(o->band) || !(o->tier_distance[0] > 0) ||
-        !(o->tier_distance[1] >= o->tier_distance[0]) || o->reserved != 0 || o->reserved2 != 0)
+        !(o->tier_distance[1] >= o->tier_distance[0]) || o->reserved != 0)
         return -EINVAL;
     for (unsigned c = 0; c < LODE_CHANNELS_MAX; c++)
         if (o->formats[c] > LODE_CHANNEL_RAW16 || (c >= o->channel_count && o->formats[c] != 0))
@@ -81,6 +84,7 @@ static int channel_make(struct lode_sdf *sdf, unsigned index, const struct lode_
 
 static void grids_finish(struct lode_sdf *sdf, unsigned channels)
 {
+    (void)lodei_sdf_unready(sdf, SIZE_MAX);
     for (unsigned c = 0; c < channels; c++)
         lodei_grid_finish(&sdf->channels[c].grid);
 }
@@ -91,6 +95,7 @@ static void parts_destroy(struct lode_sdf *sdf)
         lodei_sdf_cache_destroy(sdf, t);
     for (unsigned h = 0; h < LODEI_HEAPS; h++)
         lode_heap_destroy(sdf->heaps[h]);
+    lodei_ready_destroy(atomic_load_explicit(&sdf->ready, memory_order_relaxed));
     lode_free(sdf->band_of);
     lode_free(sdf);
 }
@@ -109,7 +114,7 @@ static void describe(void *object, struct lode_allocator_stats *ret_stats)
         ret_stats->blocks += tiers[i]->bricks;
     }
     ret_stats->requested_bytes = ret_stats->used_bytes;
-    ret_stats->metadata_bytes = s.index_mapped_bytes + s.cache_bytes;
+    ret_stats->metadata_bytes = s.index_mapped_bytes + s.cache_bytes + s.predict_bytes;
     ret_stats->mapped_bytes += ret_stats->metadata_bytes;
 }
 
@@ -126,12 +131,12 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
     sdf->voxels = sdf->dim * sdf->dim * sdf->dim;
     sdf->channel_count = o.channel_count;
     sdf->max_bricks = o.max_bricks;
+    sdf->ready_limit = o.ready_bricks;
     memcpy(sdf->tier_distance, o.tier_distance, sizeof(sdf->tier_distance));
     atomic_store_explicit(&sdf->bands[0], o.band, memory_order_relaxed);
     sdf->band_count = 1;
     for (unsigned axis = 0; axis < 3; axis++)
-        atomic_store(&sdf->limits[axis],
-                     (uint64_t)(uint32_t)LODEI_GRID_MIN << 32 | (uint32_t)LODEI_GRID_MAX);
+        atomic_store(&sdf->limits[axis], lodei_sdf_limit(LODEI_GRID_MIN, LODEI_GRID_MAX));
     strncpy(sdf->name, o.name != NULL ? o.name : "sdf", sizeof(sdf->name) - 1);
     for (unsigned t = 0; t < LODE_TIER_COUNT; t++) {
         size_t bytes = lodei_sdf_payload_bytes(lodei_tier_bits(t), sdf->dim);
@@ -210,15 +215,15 @@ int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick)
     return channel != NULL && channel->format == LODE_CHANNEL_SDF ? 0 : -EINVAL;
 }
 
-static int in_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
+LODE_INLINE int in_limit(const struct lode_sdf *sdf, unsigned axis, int32_t at)
 {
-    const int32_t p[3] = {at.x, at.y, at.z};
-    for (unsigned axis = 0; axis < 3; axis++) {
-        uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm() */
-        if (p[axis] < (int32_t)(limit >> 32) || p[axis] > (int32_t)(uint32_t)limit)
-            return 0;
-    }
-    return 1;
+    uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm() */
+    return (uint32_t)at - (uint32_t)(limit >> 32) <= (uint32_t)limit;
+}
+
+LODE_INLINE int in_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
+{
+    return in_limit(sdf, 0, at.x) & in_limit(sdf, 1, at.y) & in_limit(sdf, 2, at.z);
 }
 
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at)
@@ -226,16 +231,6 @@ int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct l
     if (channel >= sdf->channel_count)
         return -EINVAL;
     return in_window(sdf, at) ? 0 : -ERANGE; /* without a window its limits are the range */
-}
-
-void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei_channel *channel,
-                      unsigned tier)
-{
-    size_t bytes =
-        tier == LODEI_TIER_RAW ? lodei_sdf_raw_bytes(sdf, channel) : sdf->block_bytes[tier];
-    void *block = lode_heap_alloc(sdf->heaps[tier], bytes);
-    lode_assert(((uintptr_t)block & 63) == 0);
-    return block;
 }
 
 static int count_one(struct lode_sdf *sdf)
@@ -282,9 +277,15 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
         if (lode_unlikely(status == -ENOSPC))
             status = publish_again(&channel->grid, first + lane, key, block, kind, ret_brick);
     } while (lode_unlikely(status == -EAGAIN));
-    if (lode_unlikely(status != 0))
+    if (lode_unlikely(status != 0)) {
         uncount_one(sdf);
-    return status;
+        return status;
+    }
+    /* acquire: as in lodei_sdf_block() */
+    struct lodei_ready *ready = atomic_load_explicit(&sdf->ready, memory_order_acquire);
+    if (lode_unlikely(ready != NULL))
+        lodei_ready_made(ready, lodei_sdf_place(at));
+    return 0;
 }
 
 /*
@@ -326,14 +327,22 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     return status;
 }
 
-int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
 {
-    void *old;
-    int status = lodei_slot_release(lodei_handle_page(brick), brick, &old);
+    int status = lodei_slot_release(lodei_handle_page(brick), brick, ret_block);
     if (status != 0)
         return status;
     uncount_one(sdf);
     lodei_sdf_cache_drop(sdf, brick);
+    return 0;
+}
+
+int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
+{
+    void *old;
+    int status = lodei_sdf_withdraw(sdf, brick, &old);
+    if (status != 0)
+        return status;
     if (old != NULL)
         lodei_grace_free(old);
     return 0;
@@ -433,6 +442,8 @@ static uint64_t mapped_bytes(struct lode_heap *heap)
 
 static void tier_figures(struct lode_sdf *sdf, struct lode_sdf_stats *s)
 {
+    struct lodei_ready *ready = atomic_load_explicit(&sdf->ready, memory_order_acquire);
+    s->predict_bytes = ready != NULL ? lode_usable_size(ready) : 0;
     for (unsigned t = 0; t < LODE_TIER_COUNT; t++) {
         struct lode_tier_stats *tier = &s->tiers[t];
         uint64_t bytes = 0;
@@ -441,6 +452,7 @@ static void tier_figures(struct lode_sdf *sdf, struct lode_sdf_stats *s)
         tier->retiered = atomic_load_explicit(&sdf->retiered[t], memory_order_relaxed);
         lodei_sdf_cache_figures(sdf, t, &tier->cache_hits, &tier->cache_misses, &bytes);
         s->cache_bytes += bytes;
+        tier->ready_blocks = ready != NULL ? lodei_ready_count(ready, t) : 0;
     }
     s->raw.mapped_bytes = mapped_bytes(sdf->heaps[LODEI_TIER_RAW]);
 }

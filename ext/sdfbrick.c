@@ -17,9 +17,15 @@
 
 /* ---- replacing a version ---- */
 
-/* One try; the section is open. *ret_old is to be freed after it. -EAGAIN: the brick has changed.
- */
-static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values, void **ret_old)
+/* A version that was replaced. */
+struct old {
+    void *block;   /* NULL: it is pinned, and freed later */
+    unsigned tier; /* LODEI_TIER_RAW: of a raw channel, or not known */
+};
+
+/* One try; the section is open. -EAGAIN: the brick has changed. */
+static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values,
+                       struct old *ret_old)
 {
     uint64_t word = lodei_handle_word(brick);
     if (word == 0)
@@ -30,23 +36,23 @@ static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *val
         return -ENOMEM;
     (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
     /* expected: not to undo a change of tier or priority made meanwhile */
-    int status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), ret_old);
+    int status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), &ret_old->block);
     if (status != 0)
         lode_free(block);
+    ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
     return status;
 }
 
 /* After a swap and its section: what is known of the version before is old. */
-static void replaced(struct lode_sdf *sdf, lode_handle brick, void *old)
+static void replaced(struct lode_sdf *sdf, lode_handle brick, struct old old)
 {
     lodei_sdf_cache_drop(sdf, brick);
-    if (old != NULL)
-        lodei_grace_free(old);
+    lodei_sdf_block_old(sdf, old.block, old.tier);
 }
 
 int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values)
 {
-    void *old = NULL;
+    struct old old = {0};
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0 || (status = lode_read_begin()) != 0)
         return status;
@@ -79,15 +85,18 @@ static float least_distance(const float *values, unsigned count)
     return least;
 }
 
-/* Give the block to the brick at `at`, new or there already; a section is open. *ret_old is to be
- * freed after it. */
+/* Give the block to the brick at `at`, new or there already. *ret_old is to be freed. */
 static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                     void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
 {
     lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
     if (brick == 0)
         return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
-    int status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    int status = lode_read_begin();
+    if (status != 0)
+        return status;
+    status = lodei_slot_swap(brick, 0, block, kind, ret_old);
+    lode_read_end();
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -97,15 +106,12 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
 static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
                void *block, unsigned kind, lode_handle *ret_brick)
 {
-    void *old = NULL;
+    struct old old = {.tier = LODEI_TIER_RAW};
     lode_handle brick = 0;
-    int status = lode_read_begin();
-    if (status == 0) {
-        do
-            status = put_once(sdf, channel, at, block, kind, &brick, &old);
-        while (status == -EEXIST || status == -ESTALE);
-        lode_read_end();
-    }
+    int status;
+    do
+        status = put_once(sdf, channel, at, block, kind, &brick, &old.block);
+    while (status == -EEXIST || status == -ESTALE);
     if (status != 0) {
         lode_free(block);
         return status;
@@ -192,6 +198,15 @@ int lode_sdf_decode(struct lode_sdf *sdf, lode_handle brick, float *ret_values)
     return word != 0 ? 0 : -ESTALE;
 }
 
+int lode_sdf_unpack(const struct lode_sdf *sdf, enum lode_tier tier, float band,
+                    const void *payload, float *ret_values)
+{
+    if ((unsigned)tier >= LODE_TIER_COUNT || !lodei_sdf_band_valid(band))
+        return -EINVAL;
+    lodei_sdf_decode(lodei_tier_bits((unsigned)tier), sdf->dim, band, payload, ret_values);
+    return 0;
+}
+
 int lode_sdf_raw_read(struct lode_sdf *sdf, lode_handle brick, void *ret_elements)
 {
     const struct lodei_channel *channel = lodei_sdf_channel_of(sdf, brick);
@@ -209,10 +224,9 @@ int lode_sdf_raw_read(struct lode_sdf *sdf, lode_handle brick, void *ret_element
 
 /* ---- editing ---- */
 
-/* One try of an edit; the section is open. On success *ret_old is to be freed after it. *ret_again:
- * somebody else was faster. */
+/* One try of an edit; the section is open. *ret_again: somebody else was faster. */
 static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx,
-                     void **ret_old, int *ret_again)
+                     struct old *ret_old, int *ret_again)
 {
     float values[VOXELS_MAX];
     uint64_t word = lodei_handle_word(brick);
@@ -228,7 +242,8 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
     if (block == NULL)
         return -ENOMEM;
     (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
-    status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), ret_old);
+    status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), &ret_old->block);
+    ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
     if (status != 0)
         lode_free(block);
     *ret_again = status == -EAGAIN;
@@ -237,7 +252,7 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
 
 int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx)
 {
-    void *old = NULL;
+    struct old old = {0};
     int again, status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0 || (status = lode_read_begin()) != 0)
         return status;
@@ -252,7 +267,7 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
 
 /* ---- kinds ---- */
 
-static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, void **ret_old)
+static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, struct old *ret_old)
 {
     uint64_t word = lodei_handle_word(brick);
     if (word == 0)
@@ -268,7 +283,8 @@ static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, v
                      coding.band, block, sdf->dim);
     int status = lodei_slot_swap(brick, word, block,
                                  lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
-                                 ret_old);
+                                 &ret_old->block);
+    ret_old->tier = lodei_kind_tier(kind);
     if (status != 0)
         lode_free(block);
     else
@@ -278,7 +294,7 @@ static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, v
 
 int lode_sdf_retier(struct lode_sdf *sdf, lode_handle brick, enum lode_tier tier)
 {
-    void *old = NULL;
+    struct old old = {0};
     int status = lodei_sdf_check_distances(sdf, brick);
     if (status != 0)
         return status;

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "ext/grid.h"
+#include "ext/ready.h"
 #include "ext/registry.h"
 #include "ext/sdfpack.h"
 #include "lode/sdf.h"
@@ -46,10 +47,14 @@ struct lode_sdf {
     int has_window;   /* these two guarded by window_lock */
     struct lode_brick_box window;
     pthread_mutex_t window_lock;
-    _Atomic uint64_t limits[6]; /* of the window, for making bricks: lo and hi by axis */
+    /* of the window, for making bricks: by axis its lowest coordinate above, and how far the
+     * highest is from that */
+    _Atomic uint64_t limits[3];
     _Atomic uint32_t brick_count;
     _Atomic uint64_t retiered[LODE_TIER_COUNT];
     struct lodei_sdf_cache *caches[LODE_TIER_COUNT];
+    struct lodei_ready *_Atomic ready; /* NULL till the first hint; then it stays */
+    uint32_t ready_limit;
     struct lodei_registered registered;
     char name[24];
     struct lodei_channel channels[LODE_CHANNELS_MAX];
@@ -80,6 +85,11 @@ LODE_INLINE unsigned lodei_tier_bits(unsigned tier)
     return 16u >> tier;
 }
 
+LODE_INLINE uint64_t lodei_sdf_limit(int32_t lo, int32_t hi)
+{
+    return (uint64_t)(uint32_t)lo << 32 | ((uint32_t)hi - (uint32_t)lo);
+}
+
 LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t material)
 {
     return sdf->band_of != NULL ? sdf->band_of[material] : 0;
@@ -89,6 +99,14 @@ LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t m
 LODE_INLINE float lodei_band(const struct lode_sdf *sdf, unsigned class)
 {
     return atomic_load_explicit(&sdf->bands[class], memory_order_relaxed);
+}
+
+/* A coordinate as one number, never 0: see ready.h. */
+LODE_INLINE uint64_t lodei_sdf_place(struct lode_ivec3 at)
+{
+    const uint32_t min = (uint32_t)LODEI_GRID_MIN;
+    return (uint64_t)1 << 63 | (uint64_t)((uint32_t)at.x - min) |
+           (uint64_t)((uint32_t)at.y - min) << 21 | (uint64_t)((uint32_t)at.z - min) << 42;
 }
 
 /* What the kernels have to know of a brick. */
@@ -110,11 +128,10 @@ struct lodei_channel *lodei_sdf_channel_of(const struct lode_sdf *sdf, lode_hand
 /* 0; -EINVAL: not of this field, or not of a channel of distances. */
 int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick);
 size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channel *channel);
-/* A block for a brick of this tier and channel; NULL when out of memory. */
-void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei_channel *channel,
-                      unsigned tier);
 /* Free a brick whose channel is known. 0 or -ESTALE. */
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick);
+/* The same, but *ret_block is the caller's to lodei_grace_free(); NULL: it is pinned. */
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
@@ -122,6 +139,37 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
                       void *block, unsigned kind, lode_handle *ret_brick);
 /* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
 int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
+
+/* sdfblock.c */
+/* What is kept for tools, made if it is not there; NULL when out of memory. */
+struct lodei_ready *lodei_sdf_ready(struct lode_sdf *sdf);
+/* A block that is ready; NULL: none is. */
+void *lodei_sdf_block_ready(const struct lode_sdf *sdf, struct lodei_ready *ready, unsigned tier);
+/* Keep a block that nobody can reach. 1; 0: there is no room, and the block is the caller's. */
+int lodei_sdf_block_keep(const struct lode_sdf *sdf, struct lodei_ready *ready, unsigned tier,
+                         void *block);
+/* A version of a brick of this tier has been replaced (LODEI_TIER_RAW: or of any). NULL: nothing.
+ */
+void lodei_sdf_block_old(const struct lode_sdf *sdf, void *block, unsigned tier);
+/* Give blocks that are ready back to the heaps till `bytes` are given back; what was. */
+size_t lodei_sdf_unready(struct lode_sdf *sdf, size_t bytes);
+
+/* A block for a brick of this tier and channel; NULL when out of memory. */
+LODE_INLINE void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei_channel *channel,
+                                  unsigned tier)
+{
+    /* acquire: pairs with the release in lodei_sdf_ready() */
+    struct lodei_ready *ready = atomic_load_explicit(&sdf->ready, memory_order_acquire);
+    void *block = NULL;
+    if (lode_unlikely(ready != NULL) && tier != LODEI_TIER_RAW)
+        block = lodei_sdf_block_ready(sdf, ready, tier);
+    if (lode_likely(block == NULL))
+        block = lode_heap_alloc(sdf->heaps[tier], tier == LODEI_TIER_RAW
+                                                      ? lodei_sdf_raw_bytes(sdf, channel)
+                                                      : sdf->block_bytes[tier]);
+    lode_assert(((uintptr_t)block & 63) == 0);
+    return block;
+}
 
 /* sdfcache.c */
 int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);

@@ -14,12 +14,22 @@
 
 /* ---- the window ---- */
 
+#define SWEPT 64 /* blocks that are freed together */
+
 struct sweep {
     struct lode_sdf *sdf;
     struct lodei_channel *channel;
-    struct lode_brick_box keep;
+    struct lode_brick_box keep; /* bricks in it stay */
     struct lode_sdf_window_stats stats;
+    unsigned count;
+    void *blocks[SWEPT];
 };
+
+static void sweep_flush(struct sweep *sweep)
+{
+    lodei_grace_free_all(sweep->blocks, sweep->count);
+    sweep->count = 0;
+}
 
 static int inside(const struct lode_brick_box *box, const int32_t at[3])
 {
@@ -31,6 +41,8 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct sweep *sweep = ctx;
     unsigned left = 0;
+    if (sweep->count > SWEPT - 8)
+        sweep_flush(sweep);
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
         int32_t at[3];
@@ -42,10 +54,13 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
         lodei_grid_at(key, lane, at);
         lode_handle brick = inside(&sweep->keep, at) ? 0 : lodei_slot_handle(first + lane);
         unsigned tier = lodei_kind_tier(lodei_word_kind(word));
-        if (brick == 0 || lodei_sdf_release(sweep->sdf, brick) != 0) {
+        void *block;
+        if (brick == 0 || lodei_sdf_withdraw(sweep->sdf, brick, &block) != 0) {
             left++;
             continue;
         }
+        if (block != NULL)
+            sweep->blocks[sweep->count++] = block;
         sweep->stats.freed_bricks++;
         sweep->stats.freed_bytes += tier < LODE_TIER_COUNT
                                         ? sweep->sdf->block_bytes[tier]
@@ -100,23 +115,28 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     static const struct lode_brick_box everything = {
         {LODEI_GRID_MIN, LODEI_GRID_MIN, LODEI_GRID_MIN},
         {LODEI_GRID_MAX, LODEI_GRID_MAX, LODEI_GRID_MAX}};
-    struct sweep sweep = {.sdf = sdf, .keep = *window};
+    struct sweep sweep;
     const int32_t lo[3] = {window->lo.x, window->lo.y, window->lo.z};
     const int32_t hi[3] = {window->hi.x, window->hi.y, window->hi.z};
     int status = box_check(lo, hi);
     if (status != 0)
         return status;
+    sweep.sdf = sdf;
+    sweep.keep = *window;
+    sweep.stats = (struct lode_sdf_window_stats){0};
+    sweep.count = 0;
     pthread_mutex_lock(&sdf->window_lock);
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = sweep.keep;
     sdf->has_window = 1;
     for (unsigned axis = 0; axis < 3; axis++)
         /* seq_cst: before the sweep looks at slots; see lodei_sdf_confirm() */
-        atomic_store(&sdf->limits[axis], (uint64_t)(uint32_t)lo[axis] << 32 | (uint32_t)hi[axis]);
+        atomic_store(&sdf->limits[axis], lodei_sdf_limit(lo[axis], hi[axis]));
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
     }
+    sweep_flush(&sweep);
     pthread_mutex_unlock(&sdf->window_lock);
     if (ret_stats != NULL)
         *ret_stats = sweep.stats;
@@ -145,6 +165,7 @@ static int trim_group(void *ctx, uint64_t key, uint32_t first)
 size_t lode_sdf_trim(struct lode_sdf *sdf)
 {
     struct trim trim = {0};
+    (void)lodei_sdf_unready(sdf, SIZE_MAX);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         trim.grid = &sdf->channels[c].grid;
         (void)lodei_grid_each(trim.grid, NULL, NULL, trim_group, &trim);
@@ -255,7 +276,11 @@ size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evict
 {
     struct lodei_ranked few[EVICT_FEW], *many = NULL;
     struct eviction eviction = {.sdf = sdf, .victims = {.entries = few, .capacity = EVICT_FEW}};
-    size_t freed = 0, at_most = bytes / 64 < EVICT_MANY ? bytes / 64 + 1 : EVICT_MANY;
+    size_t freed = lodei_sdf_unready(sdf, bytes), at_most = EVICT_MANY;
+    if (freed >= bytes)
+        return freed;
+    if ((bytes - freed) / 64 < EVICT_MANY)
+        at_most = (bytes - freed) / 64 + 1;
     if (at_most > EVICT_FEW)
         many = lode_heap_alloc(lode_heap_default(), at_most * sizeof(*many));
     if (many != NULL)

@@ -17,8 +17,9 @@
  *     note     what was thought of is put into the lists                       not memory
  *     die      those whose time has come, and those a raid kills               not memory
  *     kill     all they had is given back                                      LODEI_HERD_KILL
- *     spawn    ids, rows, warm and cold blocks, new names                      LODEI_HERD_SPAWN
- *     birth    they are written to                                             not memory
+ *     leave    ids and rows are free again                                     not memory
+ *     spawn    warm and cold blocks, room for new names                        LODEI_HERD_SPAWN
+ *     enter    ids and rows for them, and they are written to                  not memory
  *     scratch  memory for searches, given up at the frame's end                LODEI_HERD_SCRATCH
  *
  * Thus a page that is first touched when it is written to counts for the whole frame, but not as
@@ -52,19 +53,23 @@ static herd_id store_id(const struct herd_store *store, uint32_t row);
 /* The row of a creature; -1: it is gone. */
 static int64_t store_row(const struct herd_store *store, herd_id id);
 
-/* `count` more rows at the end: their warm and cold blocks are there, and not written to but for
- * the lists, which are empty. */
-static void store_spawn(struct herd_store *store, uint32_t count);
-/* Give back what they have; the last row takes the place of each in turn. */
+/* Get the warm and cold blocks of `count` more; and make rows of them at the end, with ids and with
+ * empty lists. There is room for as many as there may be at once. */
+static void store_spawn(struct herd_store *store, struct herd_body *ret_bodies, uint32_t count);
+static void store_enter(struct herd_store *store, const struct herd_body *bodies, uint32_t count);
+/* Give back all that these have; and take them out, the last row taking the place of each. */
 static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t count);
+static void store_leave(struct herd_store *store, const herd_id *ids, uint32_t count);
 static void store_room(struct herd_store *store, const struct herd_need *needs, uint32_t count);
 /* Aligned to 16; until the frame ends. */
 static void *store_scratch(struct herd_store *store, size_t bytes);
 static void store_frame_end(struct herd_store *store);
 
-/* A name's number, 0: it is new; and store it, which gives it one. */
+/* A name's number, 0: it is new; and store those that were (one may be there twice), and tell who
+ * bears them. */
 static uint32_t store_name_find(const struct herd_store *store, const char *text, size_t bytes);
-static void store_name_add(struct herd_store *store, const char *text, size_t bytes);
+static void store_names_add(struct herd_store *store, const struct herd_text *texts,
+                            uint32_t count);
 static const char *store_name(const struct herd_store *store, uint32_t name);
 
 /* Items a list has, and items there is room for. */
@@ -117,6 +122,8 @@ struct herd {
     struct event *events;
     struct herd_need *needs;
     herd_id *dying;
+    struct herd_body *bodies;
+    struct herd_text *texts;
     uint32_t event_count, need_count, dying_count;
     struct herd_store store;
 };
@@ -359,23 +366,36 @@ static void be_born(struct herd *herd, uint32_t row)
         (herd)->result->operations[part] += (count);                                    \
     } while (0)
 
+/* Names for the rows from `first` on, the last ones. */
+static void name_newborn(struct herd *herd, uint32_t first, struct lodei_herd_frame *times)
+{
+    struct herd_store *store = &herd->store;
+    uint32_t count = store_count(store) - first, fresh = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct herd_text *text = &herd->texts[fresh];
+        struct herd_person *person = &HERD_HOT(store, first + i, cold)->person;
+
+        text->bytes = lodei_herd_name(herd_random(&herd->random), text->text);
+        text->person = person;
+        person->name = store_name_find(store, text->text, text->bytes);
+        fresh += person->name == 0;
+    }
+    if (fresh > 0)
+        HERD_PART(herd, times, LODEI_HERD_SPAWN, fresh, store_names_add(store, herd->texts, fresh));
+}
+
 /* `count` more. `times`: of the frame. */
 static void spawn(struct herd *herd, uint32_t count, struct lodei_herd_frame *times)
 {
     struct herd_store *store = &herd->store;
     uint32_t first = store_count(store);
 
-    HERD_PART(herd, times, LODEI_HERD_SPAWN, count, store_spawn(store, count));
-    for (uint32_t row = first; row < first + count; row++) {
-        struct herd_person *person = &HERD_HOT(store, row, cold)->person;
-        char text[HERD_NAME];
-        size_t bytes = lodei_herd_name(herd_random(&herd->random), text);
-
+    HERD_PART(herd, times, LODEI_HERD_SPAWN, count, store_spawn(store, herd->bodies, count));
+    store_enter(store, herd->bodies, count);
+    for (uint32_t row = first; row < first + count; row++)
         be_born(herd, row);
-        if (store_name_find(store, text, bytes) == 0)
-            HERD_PART(herd, times, LODEI_HERD_SPAWN, 1, store_name_add(store, text, bytes));
-        person->name = store_name_find(store, text, bytes);
-    }
+    name_newborn(herd, first, times);
     herd->result->spawned += count;
     if (count > herd->result->born_at_once)
         herd->result->born_at_once = count;
@@ -408,6 +428,7 @@ static void run_frame(struct herd *herd, struct lodei_herd_frame *times)
     find_dying(herd);
     HERD_PART(herd, times, LODEI_HERD_KILL, herd->dying_count,
               store_kill(store, herd->dying, herd->dying_count));
+    store_leave(store, herd->dying, herd->dying_count);
     herd->result->died += herd->dying_count;
     born = births(herd);
     if (born > 0)
@@ -499,6 +520,7 @@ static void despawn(struct herd *herd)
     store_kill(store, herd->dying, count);
     herd->result->despawn_us =
         (double)(lodei_mine_ticks_alone() - start) * lodei_mine_tick_ns() / 1000;
+    store_leave(store, herd->dying, count);
     herd->result->died += count;
 }
 
@@ -516,8 +538,10 @@ LODEI_HERD_RUN(const struct lodei_herd_config *config, struct lodei_herd_result 
     herd.events = lodei_pages_alloc((size_t)creatures * EVENTS, sizeof(*herd.events));
     herd.needs = lodei_pages_alloc((size_t)creatures * EVENTS, sizeof(*herd.needs));
     herd.dying = lodei_pages_alloc(creatures, sizeof(*herd.dying));
+    herd.bodies = lodei_pages_alloc(creatures, sizeof(*herd.bodies));
     (void)lodei_mine_tick_ns();
     result->resident_start = lodei_mine_resident_bytes();
+    herd.texts = lodei_pages_alloc(creatures, sizeof(*herd.texts));
     store_init(&herd.store, config);
     spawn(&herd, creatures, &none);
     memset(result->operations, 0, sizeof(result->operations));
@@ -531,6 +555,8 @@ LODEI_HERD_RUN(const struct lodei_herd_config *config, struct lodei_herd_result 
     lodei_pages_free(herd.events, (size_t)creatures * EVENTS, sizeof(*herd.events));
     lodei_pages_free(herd.needs, (size_t)creatures * EVENTS, sizeof(*herd.needs));
     lodei_pages_free(herd.dying, creatures, sizeof(*herd.dying));
+    lodei_pages_free(herd.bodies, creatures, sizeof(*herd.bodies));
+    lodei_pages_free(herd.texts, creatures, sizeof(*herd.texts));
     return 0;
 }
 

@@ -155,15 +155,23 @@ static void leave(struct herd_store *store, uint32_t row)
 
 /* --- Creatures --- */
 
-static void store_spawn(struct herd_store *store, uint32_t count)
+static void store_spawn(struct herd_store *store, struct herd_body *ret_bodies, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
+        ret_bodies[i].warm = get(store, sizeof(struct herd_warm));
+        ret_bodies[i].cold = get(store, sizeof(struct herd_cold));
+    }
+}
+
+static void store_enter(struct herd_store *store, const struct herd_body *bodies, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct herd_cold *cold = bodies[i].cold;
         uint32_t row = store->count++;
-        struct herd_cold *cold = get(store, sizeof(*cold));
 
         memset(&cold->memories, 0, sizeof(*cold) - offsetof(struct herd_cold, memories));
         store->hot.cold[row] = cold;
-        store->hot.warm[row] = get(store, sizeof(struct herd_warm));
+        store->hot.warm[row] = bodies[i].warm;
         store->ids[row] = occupy(store, row);
     }
 }
@@ -180,8 +188,13 @@ static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t co
         give(store, cold->path.items);
         give(store, cold);
         give(store, store->hot.warm[row]);
-        leave(store, row);
     }
+}
+
+static void store_leave(struct herd_store *store, const herd_id *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        leave(store, store->slots[(uint32_t)ids[i]].row);
 }
 
 /* --- Lists --- */
@@ -327,11 +340,13 @@ static uint32_t store_name_find(const struct herd_store *store, const char *text
     return *name_slot(store, text, bytes, hash_text(text, bytes));
 }
 
-static void store_name_add(struct herd_store *store, const char *text, size_t bytes)
+static uint32_t add_name(struct herd_store *store, const char *text, size_t bytes)
 {
-    uint32_t hash = hash_text(text, bytes);
+    uint32_t hash = hash_text(text, bytes), *slot = name_slot(store, text, bytes, hash);
     char *copy;
 
+    if (*slot != 0)
+        return *slot;
     if (store->name_left < bytes + 1) {
         store->name_blocks[store->name_block_count++] = get_table(store, NAME_BLOCK, 1);
         store->name_left = NAME_BLOCK;
@@ -340,7 +355,13 @@ static void store_name_add(struct herd_store *store, const char *text, size_t by
     store->name_left -= (uint32_t)bytes + 1;
     memcpy(copy, text, bytes + 1);
     store->names[store->name_count] = (struct name){copy, (uint32_t)bytes, hash};
-    *name_slot(store, text, bytes, hash) = ++store->name_count;
+    return *slot = ++store->name_count;
+}
+
+static void store_names_add(struct herd_store *store, const struct herd_text *texts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        texts[i].person->name = add_name(store, texts[i].text, texts[i].bytes);
 }
 
 static const char *store_name(const struct herd_store *store, uint32_t name)

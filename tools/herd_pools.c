@@ -22,7 +22,7 @@
 #include "lode/stats.h"
 #include "verbs.h"
 
-enum { BAG_BLOCK = 128, PATH_BLOCK = 512 };
+enum { BAG_BLOCK = 512, PATH_BLOCK = 4224, TICK_FRAMES = 30, BATCH = 256 };
 
 LODE_SPARSE_SET_DEFINE(herd_ids, uint32_t);
 LODE_SOA_DEFINE(herd_hot, 64, HERD_HOT_FIELDS);
@@ -32,11 +32,11 @@ LODE_POOLEDVEC_DEFINE(herd_bag, struct herd_item, BAG_BLOCK);
 LODE_POOLEDVEC_DEFINE(herd_path, struct herd_waypoint, PATH_BLOCK);
 
 struct herd_cold {
-    struct herd_person person;
     struct herd_memories memories;
     struct herd_relations relations;
-    struct herd_bag bag;
     struct herd_path path;
+    struct herd_bag bag;
+    struct herd_person person;
 };
 
 /*    P(name, object bytes, alignment, objects a creature has from the start) */
@@ -48,16 +48,23 @@ struct herd_cold {
     P(bag, BAG_BLOCK, 64, 1)                                           \
     P(path, PATH_BLOCK, 64, 1)
 
+struct herd_batch {
+    size_t count;
+    void *objects[BATCH + 1];
+};
+
 struct herd_store {
     struct lode_heap *heap;
     struct lode_allocator allocator; /* of the heap */
     struct {
         struct lode_pool *pool;
         struct lode_allocator allocator;
+        struct herd_batch batch;
     }
 #define POOL_FIELD(name, bytes, align, each) name,
     POOLS(POOL_FIELD) none;
     struct lode_arena *scratch;
+    unsigned frame;
     struct lode_interner names;
     struct herd_ids ids;
     struct herd_hot hot;
@@ -92,40 +99,89 @@ static int64_t store_row(const struct herd_store *store, herd_id id)
 
 /* --- Creatures --- */
 
-static void store_spawn(struct herd_store *store, uint32_t count)
+/* A batch of objects, of one pool and of another. */
+static void store_spawn(struct herd_store *store, struct herd_body *ret_bodies, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct herd_hot_row row = {.warm = lode_pool_acquire(store->warm.pool),
-                                   .cold = lode_pool_acquire(store->cold.pool)};
-        lode_sparse_id id;
+    void *warm[BATCH], *cold[BATCH];
 
-        if (row.warm == NULL || row.cold == NULL)
+    for (uint32_t done = 0; done < count; done += BATCH) {
+        size_t some = count - done < BATCH ? count - done : BATCH;
+
+        if (lode_pool_acquire_many(store->warm.pool, warm, some) < some ||
+            lode_pool_acquire_many(store->cold.pool, cold, some) < some)
             check(-ENOMEM, "spawning");
-        check(herd_memories_init(&row.cold->memories, HERD_MEMORIES, LODE_RING_OVERWRITE,
-                                 &store->memories.allocator),
-              "memories");
-        herd_relations_init(&row.cold->relations, HERD_RELATIONS, &store->relations.allocator);
-        check(herd_bag_init(&row.cold->bag, 0, &store->bag.allocator), "bag");
-        check(herd_path_init(&row.cold->path, 0, &store->path.allocator), "path");
-        check(herd_hot_push(&store->hot, row), "spawning");
-        check(herd_ids_add(&store->ids, 0, &id), "spawning");
+        for (size_t i = 0; i < some; i++)
+            ret_bodies[done + i] = (struct herd_body){warm[i], cold[i]};
     }
 }
 
+static void store_enter(struct herd_store *store, const struct herd_body *bodies, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct herd_cold *cold = bodies[i].cold;
+        lode_sparse_id id;
+
+        check(herd_memories_init(&cold->memories, HERD_MEMORIES, LODE_RING_OVERWRITE,
+                                 &store->memories.allocator),
+              "memories");
+        herd_relations_init(&cold->relations, HERD_RELATIONS, &store->relations.allocator);
+        check(herd_bag_init(&cold->bag, 0, &store->bag.allocator), "bag");
+        check(herd_path_init(&cold->path, 0, &store->path.allocator), "path");
+        check(
+            herd_hot_push(&store->hot, (struct herd_hot_row){.warm = bodies[i].warm, .cold = cold}),
+            "entering");
+        check(herd_ids_add(&store->ids, 0, &id), "entering");
+    }
+}
+
+/* Note an object to be released with others of its pool. */
+static void gather(struct herd_batch *batch, void *object)
+{
+    batch->objects[batch->count] = object;
+    batch->count += object != NULL;
+}
+
+static void release_batches(struct herd_store *store)
+{
+#define RELEASE_BATCH(name, bytes, align, each)                               \
+    check(lode_pool_release_many(store->name.pool, store->name.batch.objects, \
+                                 store->name.batch.count),                    \
+          #name);                                                             \
+    store->name.batch.count = 0;
+    POOLS(RELEASE_BATCH)
+}
+
+/* Pool after pool, and not creature after creature: so the processor has the descriptors of many
+ * objects under way at a time, and one pool's lines at hand. */
 static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = (uint32_t)store_row(store, ids[i]);
         struct herd_cold *cold = HERD_HOT(store, row, cold);
 
-        herd_memories_finish(&cold->memories);
-        herd_relations_finish(&cold->relations);
-        herd_bag_finish(&cold->bag);
-        herd_path_finish(&cold->path);
-        check(lode_pool_release(store->cold.pool, cold), "killing");
-        check(lode_pool_release(store->warm.pool, HERD_HOT(store, row, warm)), "killing");
-        check(herd_hot_remove_swap(&store->hot, row), "killing");
-        check(herd_ids_remove(&store->ids, ids[i]), "killing");
+        gather(&store->warm.batch, HERD_HOT(store, row, warm));
+        gather(&store->cold.batch, cold);
+        gather(&store->memories.batch, cold->memories.items);
+        gather(&store->relations.batch, cold->relations.items);
+        if (cold->bag.core.block_count <= 1)
+            gather(&store->bag.batch, cold->bag.core.root);
+        else
+            herd_bag_finish(&cold->bag);
+        if (cold->path.core.block_count <= 1)
+            gather(&store->path.batch, cold->path.core.root);
+        else
+            herd_path_finish(&cold->path);
+        if ((i + 1) % BATCH == 0)
+            release_batches(store);
+    }
+    release_batches(store);
+}
+
+static void store_leave(struct herd_store *store, const herd_id *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        check(herd_hot_remove_swap(&store->hot, (size_t)store_row(store, ids[i])), "leaving");
+        check(herd_ids_remove(&store->ids, ids[i]), "leaving");
     }
 }
 
@@ -237,11 +293,11 @@ static uint32_t store_name_find(const struct herd_store *store, const char *text
     return lode_interner_find(&store->names, text, bytes);
 }
 
-static void store_name_add(struct herd_store *store, const char *text, size_t bytes)
+static void store_names_add(struct herd_store *store, const struct herd_text *texts, uint32_t count)
 {
-    uint32_t number;
-
-    check(lode_intern(&store->names, text, bytes, &number), "naming");
+    for (uint32_t i = 0; i < count; i++)
+        check(lode_intern(&store->names, texts[i].text, texts[i].bytes, &texts[i].person->name),
+              "naming");
 }
 
 static const char *store_name(const struct herd_store *store, uint32_t name)
@@ -260,8 +316,12 @@ static void *store_scratch(struct herd_store *store, size_t bytes)
 
 static void store_frame_end(struct herd_store *store)
 {
+    unsigned turn = store->frame++ % TICK_FRAMES;
+
     lode_arena_reset(store->scratch);
-#define TICK_POOL(name, bytes, align, each) lode_pool_tick(store->name.pool);
+#define TICK_POOL(name, bytes, align, each) \
+    if (turn-- == 0)                        \
+        lode_pool_tick(store->name.pool);
     POOLS(TICK_POOL)
 }
 

@@ -23,11 +23,18 @@ enum { HERD_MEMORIES = 100, HERD_RELATIONS = 50, HERD_NAME = 64 };
 typedef uint64_t herd_id;
 
 /* F(type, field): 64 bytes a creature. */
-#define HERD_HOT_FIELDS(F)                                                          \
-    F(float, x)                                                                     \
-    F(float, y) F(float, z) F(float, vx) F(float, vy) F(float, vz) F(float, health) \
-        F(float, energy) F(uint32_t, state) F(uint32_t, flags) F(uint32_t, cell)    \
-            F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+#define HERD_HOT_FIELDS(F) \
+    F(float, x)            \
+    F(float, y)            \
+    F(float, z)            \
+    F(float, vx)           \
+    F(float, vy)           \
+    F(float, vz)           \
+    F(float, health)       \
+    F(float, energy)       \
+    F(uint32_t, state)     \
+    F(uint32_t, flags)     \
+    F(uint32_t, cell) F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
 
 struct herd_warm {
     struct {
@@ -79,6 +86,19 @@ struct herd_waypoint {
 };
 
 enum herd_list { HERD_LIST_MEMORIES, HERD_LIST_RELATIONS, HERD_LIST_BAG, HERD_LIST_PATH };
+
+/* What a creature has from its birth. */
+struct herd_body {
+    struct herd_warm *warm;
+    struct herd_cold *cold;
+};
+
+/* A name that is new, and who gets it. */
+struct herd_text {
+    struct herd_person *person;
+    size_t bytes;
+    char text[HERD_NAME];
+};
 
 /* Room for more in a list of a creature: for `items` in all. 0: the list is emptied. */
 struct herd_need {

@@ -24,6 +24,7 @@
 #include "verbs.h"
 
 enum { DISTANCES, CONTENTS };
+enum { ENTER_BRICKS = 512 }; /* so many nodes at a time, or two layers of them */
 
 struct place {
     lode_handle brick; /* of the distances, or without those of the contents; 0: of neither */
@@ -119,21 +120,25 @@ static lode_handle contents_at(const struct mine_store *store, const int32_t at[
 static void store_distances(const struct mine_store *store, const struct mine_cell *cell,
                             float *ret_distances)
 {
-    check(lode_sdf_decode(store->field, cell->ref, ret_distances), "lode_sdf_decode");
+    check(lode_sdf_unpack(store->field, (enum lode_tier)cell->tier, LODEI_MINE_BAND,
+                          lode_peek(cell->ref), ret_distances),
+          "lode_sdf_unpack");
 }
 
+/* In place: nobody but this thread edits here now, so what it finds stays until it replaces it. */
 static const uint8_t *store_contents(const struct mine_store *store, const struct mine_cell *cell,
                                      uint8_t *room)
 {
-    struct lode_brick_info info;
     lode_handle brick = cell->ref;
 
+    (void)room;
     if (cell->with_distances) {
+        struct lode_brick_info info;
+
         check(lode_sdf_brick_info(store->field, cell->ref, &info), "lode_sdf_brick_info");
         check(lode_sdf_find(store->field, CONTENTS, info.at, &brick), "lode_sdf_find");
     }
-    check(lode_sdf_raw_read(store->field, brick, room), "lode_sdf_raw_read");
-    return room;
+    return lode_peek(brick);
 }
 
 static void free_brick(const struct mine_store *store, lode_handle brick)
@@ -310,7 +315,7 @@ static struct lode_svo_content *nodes_for(struct mine_store *store,
     return store->nodes;
 }
 
-static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
+static void enter_slab(struct mine_store *store, const struct lodei_mine_box *box)
 {
     struct lode_brick_box bricks = bricks_of(box);
     struct lode_svo_content *node = nodes_for(store, box);
@@ -329,6 +334,23 @@ static void store_enter(struct mine_store *store, const struct lodei_mine_box *b
     LODEI_MINE_MEMORY(store->view->meter,
                       status = lode_svo_set_box(store->tree, &bricks, store->nodes));
     check(status, "lode_svo_set_box");
+}
+
+/* Some layers of bricks at a time, whole groups of the octree: not much room for their nodes. */
+static void store_enter(struct mine_store *store, const struct lodei_mine_box *box)
+{
+    int64_t area = (int64_t)(box->high[0] - box->low[0]) * (box->high[1] - box->low[1]);
+    struct lodei_mine_box slab = *box;
+
+    for (; slab.low[2] < box->high[2]; slab.low[2] = slab.high[2]) {
+        slab.high[2] = (slab.low[2] | 1) + 1;
+        while (slab.high[2] < box->high[2] &&
+               area * (slab.high[2] + 2 - slab.low[2]) <= ENTER_BRICKS)
+            slab.high[2] += 2;
+        if (slab.high[2] > box->high[2])
+            slab.high[2] = box->high[2];
+        enter_slab(store, &slab);
+    }
 }
 
 static void store_leave(struct mine_store *store, const struct lodei_mine_box *box)

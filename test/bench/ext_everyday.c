@@ -4,6 +4,7 @@
 #include <lode/buddy.h>
 #include <lode/frame.h>
 #include <lode/offset.h>
+#include <lode/slab.h>
 #include <lode/stackalloc.h>
 
 #include <pthread.h>
@@ -16,6 +17,7 @@ static struct lode_arena *arena;
 static struct lode_buddy *buddy;
 static struct lode_frame *frame;
 static struct lode_offset *offset;
+static struct lode_slab *slab;
 static struct lode_stack *stack;
 
 /* Live things of the benches that allocate and free at random. */
@@ -257,6 +259,48 @@ static size_t offset_pairs(void)
     return OPS;
 }
 
+/* ---- slab: 4,096 blocks of 16 to 1,024 bytes at random; one block ---- */
+
+static void slab_start(void)
+{
+    must(lode_slab_create(NULL, &slab));
+}
+
+static void slab_prepare(void)
+{
+    seed = 1;
+    slab_start();
+    for (int i = 0; i < LIVE; i++)
+        live[i] = lode_slab_alloc(slab, 1 + any() % 1024, 0);
+    shuffle();
+}
+
+static void slab_finish(void)
+{
+    lode_slab_destroy(slab);
+}
+
+static size_t slab_random(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void **p = &live[order[i] % LIVE];
+        must(lode_slab_free(slab, *p));
+        *p = lode_slab_alloc(slab, 1 + (order[i] >> 13) % 1024, 0);
+        ext_bench_keep(*p);
+    }
+    return OPS;
+}
+
+static size_t slab_pairs(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void *p = lode_slab_alloc(slab, 100, 0);
+        ext_bench_keep(p);
+        must(lode_slab_free(slab, p));
+    }
+    return OPS;
+}
+
 const struct ext_bench ext_bench_everyday[] = {
     {"arena-bump", "alloc of 64", 2, arena_prepare, arena_bump, arena_finish},
     {"arena-bump-mixed", "alloc of 0-255", 0, arena_prepare, arena_bump_mixed, arena_finish},
@@ -268,6 +312,8 @@ const struct ext_bench ext_bench_everyday[] = {
     {"frame-contended", "alloc of 64", 15, frame_prepare, frame_contended, frame_finish},
     {"offset-random", "alloc or free", 25, offset_prepare, offset_random, offset_finish},
     {"offset-pair", "alloc or free", 25, offset_prepare, offset_pairs, offset_finish},
+    {"slab-random", "alloc or free", 0, slab_prepare, slab_random, slab_finish},
+    {"slab-pair", "alloc or free", 0, slab_start, slab_pairs, slab_finish},
     {"stack-pair", "alloc+free of 64", 0, stack_prepare, stack_pairs, stack_finish},
     {0},
 };

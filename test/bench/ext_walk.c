@@ -15,14 +15,18 @@
  *     morton  in Morton order, whatever the placement
  *     row     row by row: x fastest, then y, then z
  *     stream  as "stored", each brick read for itself, no neighbours
+ * With --records the blocks are of 16 bytes, as what is known of a brick without looking into it,
+ * and a visit reads one number of each. Four of them share a cache line, which bricks never do.
+ *
  * The addresses of a brick and its neighbours stand in a table made before, in the order of visits:
  * finding them costs the same everywhere.
  *
  *     lode-morton-walk [--side N] [--world FILE --empty ID,ID,...] [--rounds N] [--huge]
+ * [--records]
  *                      [--placement NAME] [--order NAME]
  *
- * FILE: uint16_t nodes[256 z][128 y][256 x], of which the IDs are not solid; four voxels a node, and
- * the bricks are those within four voxels of a face between solid and not. Else: a synthetic
+ * FILE: uint16_t nodes[256 z][128 y][256 x], of which the IDs are not solid; four voxels a node,
+ * and the bricks are those within four voxels of a face between solid and not. Else: a synthetic
  * terrain of N x N columns of bricks. --placement and --order leave the others out (for
  * cachegrind). Prints CSV: world, bricks, order, placement, median ns a brick, minimum. walk.py
  * runs it all.
@@ -39,6 +43,8 @@
 #define EDGE       8
 #define VOXELS     (EDGE * EDGE * EDGE)
 #define BYTES      (VOXELS * sizeof(int16_t))
+#define RECORD     16
+#define CHUNK      65536 /* of what stands in for a plain pool */
 #define ROUNDS_MAX 99
 #define MAP_X      256
 #define MAP_Y      128
@@ -70,6 +76,7 @@ static int16_t *at[PLACEMENTS][1 << 20];
 static struct visit *visits;
 static const int16_t zeros[VOXELS] __attribute__((aligned(64)));
 static struct lode_heap *heap;
+static size_t block_bytes = BYTES;
 
 static _Noreturn void fail(const char *what)
 {
@@ -223,12 +230,12 @@ static void number_bricks(void)
 
 static void place_insertion(void)
 {
-    enum { PER_CHUNK = 64 };
+    size_t per_chunk = CHUNK / block_bytes;
     char *chunk = NULL;
     for (uint32_t i = 0; i < world.count; i++) {
-        if (i % PER_CHUNK == 0)
-            chunk = need(lode_heap_aligned_alloc(heap, BYTES * PER_CHUNK, BYTES * PER_CHUNK));
-        at[INSERTION][world.inserted[i]] = (int16_t *)(void *)(chunk + i % PER_CHUNK * BYTES);
+        if (i % per_chunk == 0)
+            chunk = need(lode_heap_aligned_alloc(heap, CHUNK, CHUNK));
+        at[INSERTION][world.inserted[i]] = (int16_t *)(void *)(chunk + i % per_chunk * block_bytes);
     }
 }
 
@@ -236,7 +243,7 @@ static struct lode_morton_pool *pool_new(void)
 {
     struct lode_morton_pool_opts opts = LODE_MORTON_POOL_OPTS_INIT;
     struct lode_morton_pool *pool;
-    opts.block_bytes = BYTES;
+    opts.block_bytes = block_bytes;
     opts.heap = heap;
     if (lode_morton_pool_create(&opts, &pool) != 0)
         fail("out of memory");
@@ -273,8 +280,8 @@ static void fill(enum placement placement)
 {
     for (uint32_t i = 0; i < world.count; i++) {
         uint32_t n = world.inserted[i];
-        for (int v = 0; v < VOXELS; v++)
-            at[placement][n][v] = (int16_t)((uint32_t)v * 7 + n);
+        for (uint32_t v = 0; v < block_bytes / sizeof(int16_t); v++)
+            at[placement][n][v] = (int16_t)(v * 7 + n);
     }
 }
 
@@ -346,11 +353,30 @@ static __attribute__((noinline)) row_of_8 walk_stream(uint32_t count)
     return sum;
 }
 
+static __attribute__((noinline)) row_of_8 walk_records(uint32_t count, int neighbours)
+{
+    row_of_8 sum = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct visit *v = &visits[i];
+        sum[0] = (int16_t)(sum[0] + *v->brick);
+        for (int n = 0; n < neighbours; n++)
+            sum[1] = (int16_t)(sum[1] + *v->beside[n]);
+    }
+    return sum;
+}
+
+static row_of_8 walk(enum order order)
+{
+    if (block_bytes == RECORD)
+        return walk_records(world.count, order == STREAM ? 0 : 6);
+    return order == STREAM ? walk_stream(world.count) : walk_neighbours(world.count);
+}
+
 static double measure(enum order order)
 {
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
-    row_of_8 sum = order == STREAM ? walk_stream(world.count) : walk_neighbours(world.count);
+    row_of_8 sum = walk(order);
     ext_bench_keep(&sum);
     clock_gettime(CLOCK_MONOTONIC, &to);
     return ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
@@ -361,7 +387,7 @@ static double measure(enum order order)
 
 struct asked {
     const char *world, *empty;
-    int side, rounds, huge;
+    int side, rounds, huge, records;
     int placement, order; /* -1: all */
 };
 
@@ -386,6 +412,10 @@ static struct asked take_arguments(int argc, char **argv)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(name, "--huge") == 0) {
             asked.huge = 1;
+            continue;
+        }
+        if (strcmp(name, "--records") == 0) {
+            asked.records = 1;
             continue;
         }
         i++;
@@ -425,6 +455,8 @@ int main(int argc, char **argv)
     opts.kind = asked.huge ? LODE_KIND_HUGE : LODE_KIND_SYSTEM;
     if (lode_heap_create(&opts, &heap) != 0)
         fail("out of memory");
+    if (asked.records)
+        block_bytes = RECORD;
     if (asked.world != NULL)
         real_world(asked.world, asked.empty);
     else

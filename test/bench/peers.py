@@ -6,6 +6,7 @@ peers are found through the loader's cache, so nothing here depends on a distrib
 own are found beside the script in a build directory.
 """
 
+import json
 import mmap
 import os
 import random
@@ -102,3 +103,75 @@ def markdown(header, rows):
                  for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+# --- The workloads of `lode`: `lode mine`, `lode herd` ---
+
+WORKLOAD_SECONDS, WORKLOAD_WARM_KIB = 600, 256 * 1024
+WORKLOAD_PEERS = ("mimalloc", "jemalloc", "tcmalloc")
+
+
+class WorkloadColumn:
+    """One storage under one allocator, and what its runs printed and sampled."""
+
+    def __init__(self, name, alloc, library):
+        self.name, self.alloc, self.library = name, alloc, library
+        self.results, self.samples = [], []
+
+    def run_once(self, lode, verb, *words):
+        """Run `lode VERB`, and keep and return the JSON it prints."""
+        warm_memory(WORKLOAD_WARM_KIB)
+        self.results.append(run_workload(lode, verb, self.alloc, self.library, *words))
+        return self.results[-1]
+
+
+def run_workload(lode, verb, alloc, library, *words):
+    """The JSON of one run."""
+    done = subprocess.run([lode, verb, "--json", f"--alloc={alloc}", *words],
+                          env=environment(library), capture_output=True, text=True,
+                          timeout=WORKLOAD_SECONDS, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"--alloc={alloc} under {library or 'glibc'}: exit status "
+                           f"{done.returncode}\n{done.stderr}")
+    result = json.loads(done.stdout)
+    if library and not os.path.samefile(result["malloc_owner"], library):
+        raise RuntimeError(f"{library} was preloaded, malloc is that of {result['malloc_owner']}")
+    return result
+
+
+def has_storage(lode, verb, name):
+    return os.path.isfile(os.path.join(os.path.dirname(lode), f"lode-{verb}-{name}.so"))
+
+
+def workload_columns(column, lode, verb):
+    """A column (of class `column`) for malloc under each allocator, glibc twice, and the pools."""
+    columns = [column("glibc", "malloc", ""), column("glibc again", "malloc", "")]
+    installed = installed_peers()
+    columns += [column(name, "malloc", installed[name])
+                for name in WORKLOAD_PEERS if name in installed]
+    if has_storage(lode, verb, "pools"):
+        columns.append(column("pools", "pools", ""))
+    else:
+        print(f"lode-{verb}-pools.so is not built, running without it", file=sys.stderr)
+    return columns
+
+
+def grown(result):
+    """By how much resident memory was larger in the end than before."""
+    return result["resident_bytes"]["end"] - result["resident_bytes"]["start"]
+
+
+def quantile(ordered, share):
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def judge(figures, ours, rivals, goals):
+    """Rows: what `ours` has of each goal's figure to the best rival's, less being better. A goal is
+    title, figure, most that the ratio may be (None: any)."""
+    table = []
+    for title, key, goal in goals:
+        best = min(rivals, key=lambda name, key=key: figures[name][key])
+        ratio = figures[ours][key] / figures[best][key]
+        mark = "" if goal is None else "pass" if ratio <= goal else "MISS"
+        table.append([title, f"{ratio:.3f}", best, f"{goal:.3f}" if goal else "", mark])
+    return table

@@ -7,6 +7,7 @@
 #include <lode/cpool.h>
 #include <lode/frame.h>
 #include <lode/pool.h>
+#include <lode/slab.h>
 #include <lode/stackalloc.h>
 
 size_t conformance_count(void)
@@ -239,6 +240,24 @@ static void frame_end(struct lode_allocator *allocator)
     lode_frame_destroy(allocator->ctx);
 }
 
+/* ---- slab ---- */
+
+static int slab_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_slab *slab;
+    struct lode_slab_opts o = LODE_SLAB_OPTS_INIT;
+    o.heap = heap;
+    int error = lode_slab_create(&o, &slab);
+    if (error == 0)
+        lode_slab_allocator(slab, ret_allocator);
+    return error;
+}
+
+static void slab_end(struct lode_allocator *allocator)
+{
+    lode_slab_destroy(allocator->ctx);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
@@ -247,6 +266,8 @@ static void frame_end(struct lode_allocator *allocator)
      LODE_TRAIT_DESTROYS)
 
 #define POOL_TRAITS (LODE_TRAIT_FREES | LODE_TRAIT_FIXED | LODE_TRAIT_CHECKED | LODE_TRAIT_DESTROYS)
+#define SLAB_TRAITS \
+    (LODE_TRAIT_FREES | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
 #define BUDDY_TRAITS                                                                   \
     (LODE_TRAIT_FREES | LODE_TRAIT_BOUNDED | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
      LODE_TRAIT_DESTROYS)
@@ -328,5 +349,6 @@ const struct conformance_row conformance_rows[] = {
      .make = frame_make,
      .end = frame_end,
      .align_max = 1 << 20},
+    {.name = "slab", .traits = SLAB_TRAITS, .make = slab_make, .end = slab_end, .align_max = 4096},
     {0},
 };

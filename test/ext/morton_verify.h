@@ -15,7 +15,6 @@
 
 struct morton_seen {
     size_t listed, unlisted, chunks;
-    uint64_t chunk_bytes;
 };
 
 static inline const char *morton_verify_chunk(struct lode_morton_pool *pool,
@@ -43,7 +42,6 @@ static inline const char *morton_verify_chunk(struct lode_morton_pool *pool,
             (lodei_morton_codes(pool, chunk)[s] & LODEI_MORTON_UNLISTED))
             seen->unlisted++;
     seen->chunks++;
-    seen->chunk_bytes += lode_usable_size(memory);
     return NULL;
 }
 
@@ -131,7 +129,7 @@ static inline const char *morton_verify(struct lode_morton_pool *pool)
 {
     struct morton_seen seen = {0};
     struct lode_allocator_stats stats;
-    uint64_t chunk_bytes = 0;
+    uint64_t chunks = 0;
     for (unsigned i = 0; i < LODEI_MORTON_STRIPES; i++) {
         struct lodei_morton_stripe *stripe = &pool->stripes[i];
         uint32_t zones = 0;
@@ -146,10 +144,10 @@ static inline const char *morton_verify(struct lode_morton_pool *pool)
                 return fault;
         }
         MORTON_HOLDS(zones == stripe->zone_count);
-        chunk_bytes += atomic_load(&stripe->figures.chunk_bytes);
+        chunks += atomic_load(&stripe->figures.chunks);
     }
     MORTON_HOLDS(seen.chunks == pool->table_chunks);
-    MORTON_HOLDS(seen.chunk_bytes == chunk_bytes);
+    MORTON_HOLDS(seen.chunks == chunks);
     lode_morton_pool_stats(pool, &stats);
     MORTON_HOLDS(stats.blocks == seen.listed + seen.unlisted);
     MORTON_HOLDS(stats.used_bytes == stats.blocks * pool->cut.stride);

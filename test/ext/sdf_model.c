@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ext/sdfpack.h"
+#include "lode/predict.h"
 #include "sdf_modelcheck.h"
 
 #define FIELD_BAND 3
@@ -177,6 +178,33 @@ void model_store(struct model *m, unsigned channel, unsigned place, unsigned tie
     memcpy(brick->elements, wide, sizeof(wide));
 }
 
+void model_copy_packed(struct model *m, unsigned from, unsigned place, unsigned tier)
+{
+    const struct model_brick *other = &m->bricks[0][from];
+    struct model_brick *brick = &m->bricks[0][place];
+    struct lode_brick_opts opts = {.size = sizeof(opts), .tier = (uint8_t)tier};
+    lode_handle got = 77;
+    if (other->handle == 0 || !other->defined || other->band != m->bands[0] ||
+        (tier != 0 && tier != 1 + other->tier))
+        return;
+    int status = make_status(m, place);
+    if (status == -ENOSPC && brick->handle != 0)
+        status = 0;
+    if (status != -ERANGE && tier == 0)
+        status = -EINVAL;
+    const void *payload = lode_pin(other->handle);
+    MODEL_EXPECT(lode_sdf_store_packed(m->sdf, 0, model_at(m, place), payload, &opts, &got),
+                 status);
+    MODEL_EXPECT(lode_unpin(other->handle), 0);
+    MODEL_EXPECT(got != 77, status == 0);
+    if (status != 0)
+        return;
+    struct model_brick copy = *other;
+    copy.handle = got;
+    copy.priority = 0;
+    *brick = copy;
+}
+
 void model_encode(struct model *m, unsigned place, uint64_t seed)
 {
     struct model_brick *brick = &m->bricks[0][place];
@@ -343,11 +371,43 @@ static void evicted(void *ctx, unsigned channel, struct lode_ivec3 at)
     forget(e->m, brick);
 }
 
+static size_t ready_bytes(struct model *m)
+{
+    struct lode_sdf_stats stats = {.size = sizeof(stats)};
+    size_t bytes = 0;
+    MODEL_EXPECT(lode_sdf_stats(m->sdf, &stats), 0);
+    for (unsigned t = 0; t < LODE_TIER_COUNT; t++)
+        bytes += stats.tiers[t].ready_blocks * lode_sdf_brick_bytes(m->sdf, 0, (enum lode_tier)t);
+    return bytes;
+}
+
+void model_hint(struct model *m, unsigned place, uint64_t seed)
+{
+    struct lode_ivec3 at = model_at(m, place);
+    struct lode_tool_hint hint = {.size = sizeof(hint),
+                                  .tool = (uint8_t)(seed % 4),
+                                  .channels = (uint32_t)(seed / 4 % 16),
+                                  .radius = model_float(&seed, 0, 30),
+                                  .ahead = model_float(&seed, 0, 100)};
+    const int32_t brick[3] = {at.x, at.y, at.z};
+    int bad = hint.tool > LODE_TOOL_PRECISION || hint.channels > 7;
+    for (unsigned axis = 0; axis < 3; axis++) {
+        hint.position[axis] = (float)(brick[axis] * (int32_t)m->dim) + 1.5f;
+        hint.direction[axis] = model_float(&seed, -1, 1);
+    }
+    MODEL_EXPECT(lode_sdf_hint(m->sdf, &hint), bad ? -EINVAL
+                                               : place < MODEL_BRICKS || model_in_range(at)
+                                                   ? 0
+                                                   : -ERANGE);
+}
+
 void model_evict(struct model *m, size_t bytes)
 {
     struct evicting e = {.m = m};
+    size_t ready = ready_bytes(m);
     size_t freed = lode_sdf_evict(m->sdf, bytes, evicted, &e);
-    MODEL_EXPECT((long)freed, (long)e.bytes);
+    MODEL_EXPECT((long)freed, (long)(e.bytes + ready - ready_bytes(m)));
+    MODEL_EXPECT(e.bytes == 0 || ready_bytes(m) == 0, 1);
     MODEL_EXPECT(freed >= bytes || live_count(m) == 0, 1);
     for (unsigned c = 0; c < MODEL_CHANNELS; c++)
         for (unsigned p = 0; p < MODEL_BRICKS; p++)

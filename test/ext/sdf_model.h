@@ -51,6 +51,8 @@ void model_alloc(struct model *m, unsigned channel, unsigned place, unsigned tie
 /* Values from a generator with this seed; tier 0 (by distance) .. 3. */
 void model_store(struct model *m, unsigned channel, unsigned place, unsigned tier,
                  unsigned material, unsigned priority, uint64_t seed);
+/* The brick of another place again, by its bytes; of a tier it has to have. */
+void model_copy_packed(struct model *m, unsigned from, unsigned place, unsigned tier);
 void model_free(struct model *m, unsigned channel, unsigned place);
 void model_free_many(struct model *m, unsigned channel, unsigned place, unsigned count);
 void model_encode(struct model *m, unsigned place, uint64_t seed);
@@ -61,6 +63,8 @@ void model_band(struct model *m, unsigned material, float width);
 void model_window(struct model *m, const struct lode_brick_box *window);
 void model_trim(struct model *m);
 void model_evict(struct model *m, size_t bytes);
+/* A tool's hint near a place; changes nothing that the model knows of. */
+void model_hint(struct model *m, unsigned place, uint64_t seed);
 
 /* What reads. */
 void model_look(struct model *m, unsigned channel, unsigned place);

@@ -452,8 +452,10 @@ static void heap_check(struct model *m, unsigned tier, const struct lode_tier_st
 {
     struct lode_stats heap = {.size = sizeof(heap)};
     MODEL_EXPECT(lode_stats_get(lode_sdf_heap(m->sdf, tier), &heap), 0);
-    MODEL_EXPECT((long)heap.live_blocks, (long)got->bricks);
-    MODEL_EXPECT((long)heap.in_use_bytes, (long)got->brick_bytes);
+    uint64_t ready = got->ready_blocks;
+    MODEL_EXPECT((long)heap.live_blocks, (long)(got->bricks + ready));
+    ready *= tier < LODE_TIER_COUNT ? lode_sdf_brick_bytes(m->sdf, 0, (enum lode_tier)tier) : 0;
+    MODEL_EXPECT((long)heap.in_use_bytes, (long)(got->brick_bytes + ready));
     MODEL_EXPECT((long)heap.mapped_bytes, (long)got->mapped_bytes);
 }
 

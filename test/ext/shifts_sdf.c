@@ -279,5 +279,7 @@ int main(int argc, char **argv)
     int flat = flat_report(&resident) || SANITIZED;
     flat &= flat_report(&heaps);
     lode_sdf_destroy(field);
+    free(move_us);
+    free(shift_us);
     return flat ? 0 : 1;
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lode/predict.h"
 #include "lode/sdf.h"
 #include "lode/stats.h"
 
@@ -228,6 +229,21 @@ static void mover(struct worker *w)
         (void)lode_sdf_evict(field, 4096, NULL, NULL);
 }
 
+static void hinter(struct worker *w)
+{
+    struct lode_ivec3 at = place(w);
+    struct lode_tool_hint hint = {.size = sizeof(hint),
+                                  .tool = (uint8_t)rnd(w, 3),
+                                  .position = {(float)at.x * 8, (float)at.y * 8, (float)at.z * 8},
+                                  .direction = {1, (float)at.x, 0},
+                                  .radius = (float)rnd(w, 16),
+                                  .ahead = (float)rnd(w, 40)};
+    int status = rnd(w, 4) == 0 ? lode_sdf_hint(field, &hint) : 0;
+    if (status != 0)
+        fail("hint", status);
+    w->done++;
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
@@ -249,6 +265,7 @@ int main(int argc, char **argv)
         {.work = storer},  {.work = storer}, {.work = editor},   {.work = editor},
         {.work = freer},   {.work = mover},  {.work = retierer}, {.work = decoder},
         {.work = decoder}, {.work = viewer}, {.work = pinner},   {.work = sampler},
+        {.work = hinter},
     };
     struct lode_sdf_opts opts = LODE_SDF_OPTS_INIT;
     unsigned count = sizeof(workers) / sizeof(workers[0]);
@@ -276,14 +293,14 @@ int main(int argc, char **argv)
         fail("stats", 0);
     unsigned long bricks = 0, live = 0;
     for (int t = 0; t < LODE_TIER_COUNT; t++) {
-        bricks += stats.tiers[t].bricks;
+        bricks += stats.tiers[t].bricks + stats.tiers[t].ready_blocks;
         struct lode_stats heap = {.size = sizeof(heap)};
         if (lode_stats_get(lode_sdf_heap(field, (unsigned)t), &heap) != 0)
             fail("heap stats", t);
         live += heap.live_blocks;
     }
     if (bricks != live)
-        fail("blocks that are no bricks", (int)(live - bricks));
+        fail("blocks that are neither bricks nor ready", (int)(live - bricks));
     lode_sdf_destroy(field);
     for (unsigned i = 0; i < count; i++)
         printf("%u%s", workers[i].done, i + 1 < count ? " " : "\n");

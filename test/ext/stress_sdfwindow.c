@@ -93,6 +93,7 @@ static void check(int exact)
             fail("a brick is outside of the window, in channel", (int)channel);
     if (lode_sdf_stats(field, &stats) != 0)
         fail("stats", 0);
+    lode_read_stats(&read); /* frees what waited for makers that are at rest now */
     uint64_t bricks = stats.raw.bricks, live = 0;
     for (unsigned t = 0; t <= LODE_TIER_COUNT; t++) {
         struct lode_stats heap = {.size = sizeof(heap)};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "failing_heap.h"
+#include "lode/predict.h"
 #include "sdf_model.h"
 
 /* Run `what` with the heap refusing its first, second, ... allocation till it succeeds; how often
@@ -156,7 +157,11 @@ Test(sdfoom, changing_bricks)
 {
     struct lode_sdf *sdf = field_of_two();
     float before[512], after[512];
+    cr_assert_eq(lode_read_begin(), 0); /* a thread's first section is registered */
+    lode_read_end();
     (void)brick_of(sdf, AT(1, 1, 1), 1, LODE_TIER_HIGH);
+    cr_assert_eq(lode_read_begin(), 0); /* a thread's first section makes a record that stays */
+    lode_read_end();
     place = AT(0, 0, 0);
     cr_assert_geq(refusals(store, sdf), 1, "a brick that is new");
     cr_assert_eq(refusals(store, sdf), 1, "one that is there");
@@ -256,6 +261,44 @@ Test(sdfoom, window_eviction_and_trim)
     cr_assert_eq(lode_sdf_trim(sdf), 500);
     cr_assert_eq(lode_sdf_evict(sdf, SIZE_MAX, NULL, NULL), 500 * 256);
     failing_heap_after = -1;
+    lode_sdf_destroy(sdf);
+}
+
+static int hint(struct lode_sdf *sdf)
+{
+    struct lode_tool_hint h = {
+        .size = sizeof(h), .tool = LODE_TOOL_EXPLOSIVE, .radius = 30, .channels = 3};
+    return lode_sdf_hint(sdf, &h);
+}
+
+/* Part of a hint may be done: it is what is ready that grows, and nothing else. */
+Test(sdfoom, hints)
+{
+    struct lode_sdf *sdf = field_of_two();
+    (void)brick_of(sdf, AT(0, 0, 0), 1, LODE_TIER_HIGH);
+    long after = 0, refused = 0;
+    for (int status = -ENOMEM; status != 0; after++) {
+        failing_heap_after = after;
+        status = hint(sdf);
+        failing_heap_after = -1;
+        cr_assert(status == 0 || status == -ENOMEM);
+        refused += status != 0;
+        struct lode_sdf_stats s = field_stats(sdf);
+        for (unsigned t = 0; t < LODE_TIER_COUNT; t++)
+            cr_assert_eq(heap_stats(sdf, t).live_blocks,
+                         s.tiers[t].bricks + s.tiers[t].ready_blocks);
+        cr_assert_eq(field_bricks(sdf), 1);
+        (void)lode_sdf_trim(sdf);
+    }
+    cr_assert_gt(refused, 60, "%ld", refused);
+    struct lode_predict_stats stats = {.size = sizeof(stats)};
+    struct lode_sdf *other = field_of_two();
+    failing_heap_after = 0;
+    cr_assert_eq(lode_sdf_predict_stats(other, &stats), -ENOMEM);
+    cr_assert_eq(hint(other), -ENOMEM);
+    failing_heap_after = -1;
+    cr_assert_eq(field_stats(other).predict_bytes, 0);
+    lode_sdf_destroy(other);
     lode_sdf_destroy(sdf);
 }
 

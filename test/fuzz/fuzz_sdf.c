@@ -60,13 +60,19 @@ static void change(struct model *m, const uint8_t *op, uint64_t seed)
         model_prioritise(m, channel, place, op[3] % 5);
         break;
     case 13:
+        if (op[2] % 2 == 0) {
+            model_copy_packed(m, op[2] % MODEL_BRICKS, place, op[3] % 4);
+            break;
+        }
         model_band(m, op[1] % 4, (float)(op[3] % 24) / 4);
         break;
     case 14:
         if (op[3] % 4 == 0)
             model_window(m, &box);
-        else
+        else if (op[3] % 4 == 1)
             model_trim(m);
+        else
+            model_hint(m, op[1] % (MODEL_BRICKS + 2), seed);
         break;
     default:
         model_evict(m, (size_t)op[3] * 16);

@@ -234,8 +234,8 @@ LODE_API LODE_NODISCARD int lode_morton_pool_acquire_near(struct lode_morton_poo
  * Give a block back. Its chunk, once empty, goes back to the heap, unless the zone is short of
  * room without it; the pool keeps the last one given back.
  *
- * Returns  0, also for NULL; -EINVAL not the start of a block of this pool; -EALREADY that block
- *          is free already. On error nothing changed.
+ * Returns  0, also for NULL; -EINVAL not the start of a block of this pool, or not live: nothing
+ *          changed.
  */
 LODE_API LODE_NODISCARD int lode_morton_pool_release(struct lode_morton_pool *pool, void *block);
 /** Give the block of `code` back. Returns 0; -ENOENT it has none, nothing changed. */

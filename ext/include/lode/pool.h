@@ -253,8 +253,9 @@ LODE_API LODE_NODISCARD int lode_pool_release_many(struct lode_pool *pool, void 
  * Returns  0; -EINVAL as lode_pool_release(), also where the object was released remotely and not
  *          yet taken back; -ENOTSUP the pool has no LODE_POOL_REMOTE.
  * Threads  Any, concurrently, lock-free: two atomic operations, more for the first of its chunk.
- *          Two releases of one object at the same instant by two threads: at most one returns 0,
- *          unless one of them is the pool's own lode_pool_release().
+ *          A second release of the same object is found, too, where it races with the first; but
+ *          not if in that very instant the pool's thread takes the object back and hands it out
+ *          anew, or releases it itself.
  * Source   ours: a bit map as inbox, and a list of the chunks that have mail.
  */
 LODE_API LODE_NODISCARD int lode_pool_release_remote(struct lode_pool *pool, void *object);

@@ -102,8 +102,9 @@ struct lode_sdf_opts {
     uint32_t max_bricks;                      /**< over all channels; 0: no limit */
     uint32_t cache_bricks; /**< decoded bricks kept, per tier, rounded up to 4 times a
                               power of two, at most 2^22; 0: 64 */
-    uint32_t reserved2;
-    const char *name; /**< copied, at most 23 bytes kept; NULL: "sdf" */
+    uint32_t ready_bricks; /**< blocks kept ready for tools, per tier, at most 512: see predict.h;
+                              0: 64 */
+    const char *name;      /**< copied, at most 23 bytes kept; NULL: "sdf" */
 };
 
 #ifdef __cplusplus
@@ -246,6 +247,13 @@ LODE_API LODE_NODISCARD int lode_sdf_encode(struct lode_sdf *sdf, lode_handle br
 LODE_API LODE_NODISCARD int lode_sdf_decode(struct lode_sdf *sdf, lode_handle brick,
                                             float *ret_values);
 
+/**
+ * Decode a payload that the caller holds: from a file, or in place, by lode_pin() or lode_peek().
+ * Returns  0; -EINVAL bad tier or band. Nothing is looked up, no section is opened.
+ */
+LODE_API LODE_NODISCARD int lode_sdf_unpack(const struct lode_sdf *sdf, enum lode_tier tier,
+                                            float band, const void *payload, float *ret_values);
+
 /** Changes `values` in place; may be called again with the values as another thread's edit left
  * them. Returns 0 to keep the change, 1 to leave the brick as it is, or -errno, likewise. */
 typedef int (*lode_sdf_editor)(void *ctx, float *values);
@@ -303,9 +311,10 @@ LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf,
 typedef void (*lode_sdf_evicted)(void *ctx, unsigned channel, struct lode_ivec3 at);
 
 /**
- * Free bricks until `bytes` of blocks are freed: cached ones first, then normal, important and,
- * last, critical; among equals those farthest from the window's centre (without one: from the
- * origin). Pinned ones go, too; their memory is free when the last pin ends.
+ * Free bricks until `bytes` of blocks are freed, after those kept ready for tools: cached ones
+ * first, then normal, important and, last, critical; among equals those farthest from the window's
+ * centre (without one: from the origin). Pinned ones go, too; their memory is free when the last
+ * pin ends.
  *
  * @evicted  NULL is fine; may make bricks.
  * Returns   bytes freed; less than asked for when there is no brick left. Needs no memory; with
@@ -314,7 +323,8 @@ typedef void (*lode_sdf_evicted)(void *ctx, unsigned channel, struct lode_ivec3 
 LODE_API size_t lode_sdf_evict(struct lode_sdf *sdf, size_t bytes, lode_sdf_evicted evicted,
                                void *ctx);
 
-/** Give back what the index keeps for bricks that are gone. Returns groups given back. */
+/** Give back what the index keeps for bricks that are gone, or never came, and what is kept ready
+ * for tools. Returns groups given back. */
 LODE_API size_t lode_sdf_trim(struct lode_sdf *sdf);
 
 /* ---- reading across bricks ---- */
@@ -440,7 +450,8 @@ struct lode_tier_stats {
     uint64_t brick_bytes;  /**< bricks x bytes of one */
     uint64_t mapped_bytes; /**< of the tier's heap */
     uint64_t cache_hits, cache_misses;
-    uint64_t retiered; /**< bricks that came from another tier */
+    uint64_t retiered;     /**< bricks that came from another tier */
+    uint64_t ready_blocks; /**< kept for tools; in none of the above but mapped_bytes */
 };
 
 struct lode_sdf_stats {
@@ -452,7 +463,8 @@ struct lode_sdf_stats {
     uint64_t index_mapped_bytes; /**< as mapped */
     uint64_t groups;             /**< of 2 x 2 x 2 bricks that have slots */
     uint64_t cache_bytes;
-    double bits_per_voxel; /**< (brick_bytes + index_bytes) x 8 / voxels, all channels */
+    uint64_t predict_bytes; /**< what prediction keeps of places */
+    double bits_per_voxel;  /**< (brick_bytes + index_bytes) x 8 / voxels, all channels */
 };
 
 /** Count what there is: a walk over all slots. 0; -EINVAL size. Exact when nobody edits. */
