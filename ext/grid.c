@@ -93,7 +93,8 @@ static uint32_t home_of(uint64_t key)
 static uint32_t table_find(const struct lodei_grid_table *table, uint64_t key)
 {
     for (uint32_t i = home_of(key);; i += NEXT_ENTRY) {
-        /* acquire: pairs with the release in table_put(): the group's key is visible */
+        /* acquire: pairs with the releases in table_put(), the group's page is visible, and in
+         * table_clear(), that the tables changed is visible */
         uint32_t entry =
             atomic_load_explicit(&table->entries[i & table->mask], memory_order_acquire);
         if (entry == 0)
@@ -223,9 +224,12 @@ static int group_make(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first
             return status;
         table = atomic_load_explicit(&grid->table, memory_order_relaxed);
     }
-    int status = lodei_slots_take(&grid->slots, key, ret_first);
+    int status = lodei_slots_take(&grid->slots, LODEI_KEY_FREE, ret_first);
     if (status == 0) {
+        /* The key after the entry: who was about to publish in this group when it was given up
+         * may do so now, and what is published must be found. */
         table_put(table, key, *ret_first);
+        lodei_group_key_set(*ret_first, key);
         verify_group(grid, *ret_first);
     }
     return status;

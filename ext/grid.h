@@ -64,6 +64,16 @@ uint32_t lodei_grid_find(struct lodei_grid *grid, uint64_t key);
 int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first);
 /* The live brick at a coordinate in range; 0: there is none. Any thread. */
 lode_handle lodei_grid_brick(struct lodei_grid *grid, int32_t x, int32_t y, int32_t z);
+/*
+ * The brick of a lane of a group that was found with this key; 0: there is none. While it is live
+ * its coordinate is that of the key and the lane, whoever has the group by now.
+ */
+LODE_INLINE lode_handle lodei_grid_handle(uint64_t key, uint32_t first, unsigned lane)
+{
+    lode_handle brick = lodei_slot_handle(first + lane);
+    return brick != 0 && lodei_group_key(first) == key ? brick : 0;
+}
+
 /* The coordinate of a handle of this grid, live or not long stale. */
 void lodei_grid_coordinate(lode_handle handle, int32_t ret_at[3]);
 /* Give the group of `key` up if none of its slots is in use. 1: done, 0: not. */

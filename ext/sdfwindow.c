@@ -52,7 +52,7 @@ static int sweep_group(void *ctx, uint64_t key, uint32_t first)
             continue;
         }
         lodei_grid_at(key, lane, at);
-        lode_handle brick = inside(&sweep->keep, at) ? 0 : lodei_slot_handle(first + lane);
+        lode_handle brick = inside(&sweep->keep, at) ? 0 : lodei_grid_handle(key, first, lane);
         unsigned tier = lodei_kind_tier(lodei_word_kind(word));
         void *block;
         if (brick == 0 || lodei_sdf_withdraw(sweep->sdf, brick, &block) != 0) {
@@ -212,7 +212,8 @@ static int rank_group(void *ctx, uint64_t key, uint32_t first)
     struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
-        lode_handle brick = (word & LODE_HANDLE_LIVE) != 0 ? lodei_slot_handle(first + lane) : 0;
+        lode_handle brick =
+            (word & LODE_HANDLE_LIVE) != 0 ? lodei_grid_handle(key, first, lane) : 0;
         int32_t at[3];
         if (brick == 0)
             continue;
