@@ -395,16 +395,19 @@ static int hold(struct record *r, void *block)
     return status;
 }
 
+static LODE_NOINLINE void own_settle(struct record *r)
+{
+    record_lock(r);
+    record_settle(r, 0);
+    record_unlock(r);
+}
+
 /* Blocks were freed at once: what waits may be able to go, too. */
-static void freed_now(void)
+LODE_INLINE void freed_now(void)
 {
     struct record *r = self;
-    if (lode_unlikely(r != NULL &&
-                      atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0)) {
-        record_lock(r);
-        record_settle(r, 0);
-        record_unlock(r);
-    }
+    if (lode_unlikely(r != NULL && atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0))
+        own_settle(r);
     if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
         queue_try();
 }

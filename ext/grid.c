@@ -14,8 +14,8 @@
  * more bits of the hash, chooses one: cells of which only one place is used, as in a column, do not
  * crowd the same places of all. A taken entry leads to one 101 further: a cell whose 64 are
  * another's goes over to the next ones, instead of walking through the other's. 101 is odd, so that
- * every entry comes up; in half full tables of columns, cubes, terrain and random groups, 20 to
- * 131,000, a find looked at 1.4 entries on average and 1.8 in the worst of them (65: 3.6).
+ * every entry comes up; in tables of columns, cubes, terrain and random groups, 20 to 33,000, a
+ * find looks at 1.2 entries on average and 1.4 in the worst of them (test_grid.c has the patterns).
  *
  * Readers take no lock. A table that was grown out of is kept, its pages given back to the kernel
  * (they read as zero: nothing found); who finds nothing looks whether tables were changed
@@ -32,16 +32,6 @@
 #include "base/bits.h"
 
 #define TABLE_FIRST 64u
-#define ENTRY_GONE  UINT32_MAX
-#define NEXT_ENTRY  101u
-
-struct lodei_grid_table {
-    struct lodei_grid_table *next;
-    uint32_t mask;
-    uint32_t filled; /* entries that are not 0; guarded by the grid's lock */
-    uint32_t live;   /* of those, not gone */
-    _Atomic uint32_t entries[];
-};
 
 static struct lodei_grid_table *table_new(struct lode_heap *heap, uint32_t entries)
 {
@@ -79,64 +69,26 @@ void lodei_grid_finish(struct lodei_grid *grid)
     pthread_mutex_destroy(&grid->lock);
 }
 
-static uint32_t home_of(uint64_t key)
-{
-    uint64_t place = (key & 3) | (key >> 20 & 3) << 2 | (key >> 40 & 3) << 4;
-    uint64_t cell = key & ~((uint64_t)3 | (uint64_t)3 << 20 | (uint64_t)3 << 40);
-    /* Multiplicative hashing, Knuth 6.4; the constant is 2^64 / the golden ratio. Twice, the high
-     * half folded down between: once leaves the low bits of the result without the high axes. */
-    uint64_t hash = cell * UINT64_C(0x9e3779b97f4a7c15);
-    hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(hash >> 32 & ~(uint64_t)63) | (uint32_t)(place ^ hash >> 58);
-}
-
-static uint32_t table_find(const struct lodei_grid_table *table, uint64_t key)
-{
-    for (uint32_t i = home_of(key);; i += NEXT_ENTRY) {
-        /* acquire: pairs with the releases in table_put(), the group's page is visible, and in
-         * table_clear(), that the tables changed is visible */
-        uint32_t entry =
-            atomic_load_explicit(&table->entries[i & table->mask], memory_order_acquire);
-        if (entry == 0)
-            return UINT32_MAX;
-        if (entry != ENTRY_GONE && lodei_group_key((entry - 1) * 8) == key)
-            return (entry - 1) * 8;
-    }
-}
-
 /* The entry that leads to a group which is in the table. */
 static uint32_t table_place(const struct lodei_grid_table *table, uint64_t key, uint32_t first)
 {
-    uint32_t i = home_of(key);
+    uint32_t i = lodei_grid_home(key);
     while (atomic_load_explicit(&table->entries[i & table->mask], memory_order_relaxed) !=
            first / 8 + 1)
-        i += NEXT_ENTRY;
+        i += LODEI_ENTRY_STEP;
     return i & table->mask;
-}
-
-uint32_t lodei_grid_find(struct lodei_grid *grid, uint64_t key)
-{
-    for (;;) {
-        /* acquire, all: pairs with the releases in table_change(). Who read an emptied entry of an
-         * old table sees the count raised: it was before. */
-        uint64_t changes = atomic_load_explicit(&grid->changes, memory_order_acquire);
-        uint32_t first = table_find(atomic_load_explicit(&grid->table, memory_order_acquire), key);
-        if (first != UINT32_MAX ||
-            atomic_load_explicit(&grid->changes, memory_order_acquire) == changes)
-            return first;
-    }
 }
 
 /* ---- changes; under grid->lock ---- */
 
 static void table_put(struct lodei_grid_table *table, uint64_t key, uint32_t first)
 {
-    uint32_t i = home_of(key);
+    uint32_t i = lodei_grid_home(key);
     while (atomic_load_explicit(&table->entries[i & table->mask], memory_order_relaxed) != 0)
-        i += NEXT_ENTRY;
+        i += LODEI_ENTRY_STEP;
     table->filled++;
     table->live++;
-    /* release: pairs with the acquire in table_find() */
+    /* release: pairs with the acquire in lodei_grid_table_find() */
     atomic_store_explicit(&table->entries[i & table->mask], first / 8 + 1, memory_order_release);
 }
 
@@ -204,7 +156,7 @@ static int table_change(struct lodei_grid *grid)
         return -ENOMEM;
     for (uint32_t i = 0; i <= old->mask; i++) {
         uint32_t entry = atomic_load_explicit(&old->entries[i], memory_order_relaxed);
-        if (entry != 0 && entry != ENTRY_GONE)
+        if (entry != 0 && entry != LODEI_ENTRY_GONE)
             table_put(table, lodei_group_key((entry - 1) * 8), (entry - 1) * 8);
     }
     /* release, both: pairs with the acquires in lodei_grid_find() */
@@ -251,18 +203,40 @@ int lodei_grid_get(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first)
     return status;
 }
 
+/* The entry of a group that was given back; the lock is held. */
+static void entry_remove(struct lodei_grid *grid, uint64_t key, uint32_t first)
+{
+    struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
+    /* relaxed: whoever still reads the entry finds another key */
+    atomic_store_explicit(&table->entries[table_place(table, key, first)], LODEI_ENTRY_GONE,
+                          memory_order_relaxed);
+    table->live--;
+    verify_group(grid, first);
+}
+
+unsigned lodei_grid_clear(struct lodei_grid *grid, uint64_t key, uint32_t first, unsigned lanes,
+                          uint64_t ret_words[8], int *ret_given)
+{
+    unsigned freed = 0;
+    *ret_given = -EBUSY;
+    pthread_mutex_lock(&grid->lock);
+    if (lodei_group_key(first) == key) {
+        freed = lodei_slots_clear(&grid->slots, first, lanes, ret_words, ret_given);
+        if (*ret_given == 0)
+            entry_remove(grid, key, first);
+    }
+    pthread_mutex_unlock(&grid->lock);
+    return freed;
+}
+
 int lodei_grid_reclaim(struct lodei_grid *grid, uint64_t key)
 {
     int given = 0;
     pthread_mutex_lock(&grid->lock);
-    struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_relaxed);
-    uint32_t first = table_find(table, key);
+    uint32_t first =
+        lodei_grid_table_find(atomic_load_explicit(&grid->table, memory_order_relaxed), key);
     if (first != UINT32_MAX && lodei_slots_give(&grid->slots, first) == 0) {
-        /* relaxed: whoever still reads the entry finds another key */
-        atomic_store_explicit(&table->entries[table_place(table, key, first)], ENTRY_GONE,
-                              memory_order_relaxed);
-        table->live--;
-        verify_group(grid, first);
+        entry_remove(grid, key, first);
         given = 1;
     }
     pthread_mutex_unlock(&grid->lock);
@@ -338,6 +312,56 @@ static int visit_in_box(void *ctx, uint64_t key, uint32_t first)
     return group_overlaps(key, b->lo, b->hi) ? b->visit(b->ctx, key, first) : 0;
 }
 
+/* Groups on their way to a visit: what of them is in memory comes while others are looked for. */
+#define AHEAD 16
+
+struct ahead {
+    uint64_t keys[AHEAD];
+    uint32_t firsts[AHEAD];
+    unsigned count;
+};
+
+static int visit_ahead(struct lodei_grid *grid, struct ahead *ahead,
+                       int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
+{
+    const struct lodei_grid_table *table = atomic_load_explicit(&grid->table, memory_order_acquire);
+    unsigned count = ahead->count, found = 0;
+    ahead->count = 0;
+    for (unsigned i = 0; i < count; i++)
+        __builtin_prefetch(&table->entries[lodei_grid_home(ahead->keys[i]) & table->mask]);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t first = lodei_grid_find(grid, ahead->keys[i]);
+        if (first == UINT32_MAX)
+            continue;
+        struct lode_handle_page *page = lodei_slot_page(first);
+        __builtin_prefetch(&page->words[first % LODE_HANDLE_PAGE], 1);
+        __builtin_prefetch(&page->generations[first % LODE_HANDLE_PAGE], 1);
+        ahead->keys[found] = ahead->keys[i];
+        ahead->firsts[found++] = first;
+    }
+    for (unsigned i = 0; i < found; i++) {
+        int status = visit(ctx, ahead->keys[i], ahead->firsts[i]);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+static int each_in_box(struct lodei_grid *grid, const int32_t from[3], const int32_t to[3],
+                       int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
+{
+    struct ahead ahead = {.count = 0};
+    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
+        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
+            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
+                ahead.keys[ahead.count++] = lodei_grid_key(x, y, z);
+                int status = ahead.count == AHEAD ? visit_ahead(grid, &ahead, visit, ctx) : 0;
+                if (status != 0)
+                    return status;
+            }
+    return visit_ahead(grid, &ahead, visit, ctx);
+}
+
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],
                     int (*visit)(void *ctx, uint64_t key, uint32_t first), void *ctx)
 {
@@ -359,16 +383,7 @@ int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t 
         struct boxed b = {from, to, visit, ctx};
         return each_in_pages(grid, visit_in_box, &b);
     }
-    for (int32_t z = from[2] & ~1; z <= to[2]; z += 2)
-        for (int32_t y = from[1] & ~1; y <= to[1]; y += 2)
-            for (int32_t x = from[0] & ~1; x <= to[0]; x += 2) {
-                uint64_t key = lodei_grid_key(x, y, z);
-                uint32_t first = lodei_grid_find(grid, key);
-                int status = first != UINT32_MAX ? visit(ctx, key, first) : 0;
-                if (status != 0)
-                    return status;
-            }
-    return 0;
+    return each_in_box(grid, from, to, visit, ctx);
 }
 
 /* ---- checking ---- */
@@ -380,14 +395,14 @@ static uint64_t verify_entries(const struct lodei_grid *grid, const struct lodei
     for (uint32_t at = 0; at <= table->mask; at++) {
         uint32_t entry = atomic_load_explicit(&table->entries[at], memory_order_relaxed);
         filled += entry != 0;
-        if (entry == 0 || entry == ENTRY_GONE)
+        if (entry == 0 || entry == LODEI_ENTRY_GONE)
             continue;
         live++;
         uint32_t first = (entry - 1) * 8, i;
         uint64_t key = lodei_group_key(first);
         lodei_group_verify(&grid->slots, first);
-        lodei_holds((key & LODEI_KEY_FREE) == 0 && table_find(table, key) == first);
-        for (i = home_of(key); (i & table->mask) != at; i += NEXT_ENTRY)
+        lodei_holds((key & LODEI_KEY_FREE) == 0 && lodei_grid_table_find(table, key) == first);
+        for (i = lodei_grid_home(key); (i & table->mask) != at; i += LODEI_ENTRY_STEP)
             looks++;
         looks++;
     }

@@ -200,13 +200,18 @@ struct lode_heap *lode_sdf_heap(const struct lode_sdf *sdf, unsigned tier)
 
 /* ---- bricks ---- */
 
+/* The channel that a page of slots is of, if it is one of this field. */
+LODE_INLINE struct lodei_channel *channel_of_page(const struct lode_sdf *sdf,
+                                                  const struct lode_handle_page *page)
+{
+    void *owner = page != NULL ? __atomic_load_n(&page->owner, __ATOMIC_RELAXED) : NULL;
+    uintptr_t offset = (uintptr_t)owner - (uintptr_t)sdf->channels; /* without owner: beyond */
+    return offset < sdf->channel_count * sizeof(sdf->channels[0]) ? owner : NULL;
+}
+
 struct lodei_channel *lodei_sdf_channel_of(const struct lode_sdf *sdf, lode_handle brick)
 {
-    void *owner = lodei_handle_owner(brick);
-    uintptr_t offset = (uintptr_t)owner - (uintptr_t)sdf->channels; /* without owner: beyond */
-    return offset < sdf->channel_count * sizeof(sdf->channels[0]) && brick != LODE_HANDLE_NULL
-               ? owner
-               : NULL;
+    return brick != LODE_HANDLE_NULL ? channel_of_page(sdf, lodei_handle_page(brick)) : NULL;
 }
 
 int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick)
@@ -217,7 +222,7 @@ int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick)
 
 LODE_INLINE int in_limit(const struct lode_sdf *sdf, unsigned axis, int32_t at)
 {
-    uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm() */
+    uint64_t limit = atomic_load(&sdf->limits[axis]); /* seq_cst: see lodei_sdf_confirm_moved() */
     return (uint32_t)at - (uint32_t)(limit >> 32) <= (uint32_t)limit;
 }
 
@@ -260,23 +265,40 @@ static int publish_again(struct lodei_grid *grid, uint32_t index, uint64_t key, 
     return status;
 }
 
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-                      void *block, unsigned kind, lode_handle *ret_brick)
+/* Within its count. */
+LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *near,
+                             struct lode_ivec3 at, void *block, unsigned kind,
+                             lode_handle *ret_brick)
 {
     uint64_t key = lodei_grid_key(at.x, at.y, at.z);
-    unsigned lane = lodei_grid_lane(at.x, at.y, at.z);
+    if (key != near->key) {
+        near->first = lodei_grid_find(&channel->grid, key);
+        if (lode_unlikely(near->first == UINT32_MAX)) {
+            int status = lodei_grid_get(&channel->grid, key, &near->first);
+            if (status != 0)
+                return status;
+        }
+        near->key = key;
+    }
+    uint32_t index = near->first + lodei_grid_lane(at.x, at.y, at.z);
+    int status = lodei_slot_publish(index, key, block, kind, ret_brick);
+    if (lode_unlikely(status == -ENOSPC))
+        status = publish_again(&channel->grid, index, key, block, kind, ret_brick);
+    if (lode_unlikely(status == -EAGAIN))
+        near->key = LODEI_KEY_FREE;
+    return status;
+}
+
+LODE_INLINE int publish(struct lode_sdf *sdf, struct lodei_channel *channel,
+                        struct lodei_near *near, struct lode_ivec3 at, void *block, unsigned kind,
+                        lode_handle *ret_brick)
+{
     int status = count_one(sdf);
     if (status != 0)
         return status;
-    do {
-        uint32_t first;
-        status = lodei_grid_get(&channel->grid, key, &first);
-        if (status != 0)
-            break;
-        status = lodei_slot_publish(first + lane, key, block, kind, ret_brick);
-        if (lode_unlikely(status == -ENOSPC))
-            status = publish_again(&channel->grid, first + lane, key, block, kind, ret_brick);
-    } while (lode_unlikely(status == -EAGAIN));
+    do
+        status = publish_near(channel, near, at, block, kind, ret_brick);
+    while (lode_unlikely(status == -EAGAIN));
     if (lode_unlikely(status != 0)) {
         uncount_one(sdf);
         return status;
@@ -288,15 +310,23 @@ int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struc
     return 0;
 }
 
-/*
- * Who makes a brick writes its slot's word and then looks at the limits; who moves the window
- * writes the limits and then looks at the words. In the one order of these seq_cst operations at
- * least one of the two sees the other. A group made meanwhile is made under the grid's lock, which
- * the sweep takes before it looks for groups: it either finds the group, or its limits are seen.
- */
-int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
+                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
 {
-    if (lode_likely(in_window(sdf, at)))
+    return publish(sdf, channel, near, at, block, kind, ret_brick);
+}
+
+/*
+ * Who makes a brick looks at `moves` and then at the limits, writes its slot's word, and looks at
+ * `moves` again; who moves the window writes the limits, raises `moves`, and then looks at the
+ * words. In the one order of these seq_cst operations, if the maker finds `moves` as it was, the
+ * raise comes after its word was written, and the sweep sees it. A group made meanwhile is made
+ * under the grid's lock, which the sweep takes before it looks for groups: it either finds the
+ * group, or `moves` is seen to be raised.
+ */
+int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
+{
+    if (in_window(sdf, at))
         return 0;
     (void)lodei_sdf_release(sdf, brick); /* or the sweep did */
     return -ERANGE;
@@ -305,6 +335,7 @@ int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle br
 int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                          enum lode_tier tier, lode_handle *ret_brick)
 {
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (lode_unlikely(status != 0))
         return status;
@@ -316,67 +347,58 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
     lode_handle brick;
-    status = lodei_sdf_publish(sdf, c, at, block, lodei_kind(in, 0, 0), &brick);
+    struct lodei_near near = LODEI_NEAR_NOTHING;
+    status = publish(sdf, c, &near, at, block, lodei_kind(in, 0, 0), &brick);
     if (lode_unlikely(status != 0)) {
         lode_free(block);
         return status;
     }
-    status = lodei_sdf_confirm(sdf, at, brick);
+    status = lodei_sdf_confirm(sdf, moves, at, brick);
     if (lode_likely(status == 0))
         *ret_brick = brick;
     return status;
 }
 
-int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
+void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick)
 {
-    int status = lodei_slot_release(lodei_handle_page(brick), brick, ret_block);
-    if (status != 0)
-        return status;
     uncount_one(sdf);
     lodei_sdf_cache_drop(sdf, brick);
-    return 0;
+}
+
+LODE_INLINE int withdraw(struct lode_sdf *sdf, struct lode_handle_page *page, lode_handle brick,
+                         void **ret_block)
+{
+    int status = lodei_slot_release(page, brick, ret_block);
+    if (lode_likely(status == 0))
+        lodei_sdf_gone(sdf, brick);
+    return status;
+}
+
+int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block)
+{
+    return withdraw(sdf, lodei_handle_page(brick), brick, ret_block);
+}
+
+LODE_INLINE int release(struct lode_sdf *sdf, struct lode_handle_page *page, lode_handle brick)
+{
+    void *old;
+    int status = withdraw(sdf, page, brick, &old);
+    if (lode_likely(status == 0 && old != NULL))
+        lodei_grace_free(old);
+    return status;
 }
 
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)
 {
-    void *old;
-    int status = lodei_sdf_withdraw(sdf, brick, &old);
-    if (status != 0)
-        return status;
-    if (old != NULL)
-        lodei_grace_free(old);
-    return 0;
+    return release(sdf, lodei_handle_page(brick), brick);
 }
 
 int lode_sdf_brick_free(struct lode_sdf *sdf, lode_handle brick)
 {
-    if (lode_unlikely(lodei_sdf_channel_of(sdf, brick) == NULL))
+    struct lode_handle_page *page = lodei_handle_page(brick);
+    if (lode_unlikely(brick == LODE_HANDLE_NULL || channel_of_page(sdf, page) == NULL))
         return -EINVAL;
-    return lodei_sdf_release(sdf, brick);
-}
-
-int lode_sdf_bricks_alloc(struct lode_sdf *sdf, unsigned channel, const struct lode_ivec3 *at,
-                          size_t count, enum lode_tier tier, lode_handle *ret_bricks)
-{
-    for (size_t i = 0; i < count; i++) {
-        int status = lode_sdf_brick_alloc(sdf, channel, at[i], tier, &ret_bricks[i]);
-        if (status != 0) {
-            (void)lode_sdf_bricks_free(sdf, ret_bricks, i);
-            return status;
-        }
-    }
-    return 0;
-}
-
-int lode_sdf_bricks_free(struct lode_sdf *sdf, const lode_handle *bricks, size_t count)
-{
-    int first = 0;
-    for (size_t i = 0; i < count; i++) {
-        int status = lode_sdf_brick_free(sdf, bricks[i]);
-        if (first == 0)
-            first = status;
-    }
-    return first;
+    return release(sdf, page, brick);
 }
 
 int lode_sdf_find(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,

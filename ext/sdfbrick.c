@@ -90,8 +90,10 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
                     void *block, unsigned kind, lode_handle *ret_brick, void **ret_old)
 {
     lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
-    if (brick == 0)
-        return lodei_sdf_publish(sdf, channel, at, block, kind, ret_brick);
+    if (brick == 0) {
+        struct lodei_near near = LODEI_NEAR_NOTHING;
+        return lodei_sdf_publish(sdf, channel, &near, at, block, kind, ret_brick);
+    }
     int status = lode_read_begin();
     if (status != 0)
         return status;
@@ -102,9 +104,8 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
     return status;
 }
 
-/* As put_once(), till it is decided. The block is freed on failure. */
-static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-               void *block, unsigned kind, lode_handle *ret_brick)
+int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t moves,
+                  struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
 {
     struct old old = {.tier = LODEI_TIER_RAW};
     lode_handle brick = 0;
@@ -117,7 +118,7 @@ static int put(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_
         return status;
     }
     replaced(sdf, brick, old);
-    status = lodei_sdf_confirm(sdf, at, brick);
+    status = lodei_sdf_confirm(sdf, moves, at, brick);
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -127,6 +128,7 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
                    const float *values, const struct lode_brick_opts *opts, lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -141,7 +143,7 @@ int lode_sdf_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
     if (block == NULL)
         return -ENOMEM;
     (void)lodei_sdf_encode(lodei_tier_bits(tier), sdf->dim, lodei_band(sdf, class), values, block);
-    return put(sdf, c, at, block, lodei_kind(tier, class, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, moves, at, block, lodei_kind(tier, class, o.priority), ret_brick);
 }
 
 int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -149,6 +151,7 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
                           lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -160,8 +163,9 @@ int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned channel, struct lode_iv
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, payload, lodei_sdf_payload_bytes(lodei_tier_bits(tier), sdf->dim));
-    return put(sdf, c, at, block,
-               lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, moves, at, block,
+                         lodei_kind(tier, lodei_sdf_band_class(sdf, o.material), o.priority),
+                         ret_brick);
 }
 
 int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at,
@@ -169,6 +173,7 @@ int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3
                        lode_handle *ret_brick)
 {
     struct lode_brick_opts o;
+    uint64_t moves = lodei_sdf_moves(sdf);
     int status = lodei_sdf_check_place(sdf, channel, at);
     if (status != 0 || (status = brick_opts_take(opts, &o)) != 0)
         return status;
@@ -179,7 +184,8 @@ int lode_sdf_raw_store(struct lode_sdf *sdf, unsigned channel, struct lode_ivec3
     if (block == NULL)
         return -ENOMEM;
     memcpy(block, elements, lodei_sdf_raw_bytes(sdf, c));
-    return put(sdf, c, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority), ret_brick);
+    return lodei_sdf_put(sdf, c, moves, at, block, lodei_kind(LODEI_TIER_RAW, 0, o.priority),
+                         ret_brick);
 }
 
 /* ---- reading ---- */

@@ -38,7 +38,6 @@ struct lodei_sdf_cache {
     uint32_t clock;
     uint64_t hits, misses;
     size_t value_bytes;
-    _Atomic uint32_t claimed; /* entries not EMPTY: none, and an edit has nothing to look for */
     float *values;
     struct entry entries[];
 };
@@ -98,7 +97,7 @@ static struct entry *lookup(struct lodei_sdf_cache *cache, lode_handle brick)
 }
 
 /* A way to fill; NULL: all are in use. */
-static struct entry *claim(struct lodei_sdf_cache *cache, lode_handle brick)
+static struct entry *claim(struct lode_sdf *sdf, struct lodei_sdf_cache *cache, lode_handle brick)
 {
     struct entry *set = set_of(cache, brick), *best = NULL;
     for (unsigned w = 0; w < WAYS; w++) {
@@ -115,7 +114,7 @@ static struct entry *claim(struct lodei_sdf_cache *cache, lode_handle brick)
         return NULL;
     if (best->state == EMPTY)
         /* seq_cst: pairs with the swap of the slot's word before an edit looks here */
-        atomic_fetch_add(&cache->claimed, 1);
+        atomic_fetch_add(&sdf->cached, 1);
     best->brick = brick;
     best->state = FILLING;
     best->views = 1;
@@ -167,7 +166,7 @@ int lode_view_begin(struct lode_sdf *sdf, lode_handle brick, struct lode_view *r
         entry->used = ++cache->clock;
         cache->hits++;
     } else {
-        entry = claim(cache, brick);
+        entry = claim(sdf, cache, brick);
         must_fill = 1;
         cache->misses++;
     }
@@ -218,19 +217,17 @@ void lode_view_end(struct lode_sdf *sdf, struct lode_view *view)
 
 /* ---- the other side ---- */
 
-void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick)
+void lodei_sdf_cache_forget(struct lode_sdf *sdf, lode_handle brick)
 {
     for (unsigned t = 0; t < LODE_TIER_COUNT; t++) {
         struct lodei_sdf_cache *cache = sdf->caches[t];
-        /* seq_cst: after the swap; pairs with the raise in claim(). Whoever claims later sees the
-         * new version. */
-        if (cache == NULL || atomic_load(&cache->claimed) == 0)
+        if (cache == NULL)
             continue;
         struct entry *set = set_of(cache, brick);
         pthread_mutex_lock(&cache->lock);
         for (unsigned w = 0; w < WAYS; w++)
-            if (set[w].brick == brick && set[w].state != EMPTY)
-                set[w].state = OLD;
+            if ((uint32_t)set[w].brick == (uint32_t)brick && set[w].state != EMPTY)
+                set[w].state = OLD; /* of whichever life */
         pthread_mutex_unlock(&cache->lock);
     }
 }

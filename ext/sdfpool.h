@@ -50,6 +50,8 @@ struct lode_sdf {
     /* of the window, for making bricks: by axis its lowest coordinate above, and how far the
      * highest is from that */
     _Atomic uint64_t limits[3];
+    _Atomic uint64_t moves;  /* how often the limits were changed */
+    _Atomic uint32_t cached; /* entries of all caches that were ever used */
     _Atomic uint32_t brick_count;
     _Atomic uint64_t retiered[LODE_TIER_COUNT];
     struct lodei_sdf_cache *caches[LODE_TIER_COUNT];
@@ -132,13 +134,42 @@ size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channe
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick);
 /* The same, but *ret_block is the caller's to lodei_grace_free(); NULL: it is pinned. */
 int lodei_sdf_withdraw(struct lode_sdf *sdf, lode_handle brick, void **ret_block);
+/* A brick is gone from its slot: it counts no more, and nothing is kept of it. */
+void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
+/* The group that was published in last: the next brick is probably of the same. */
+struct lodei_near {
+    uint64_t key; /* LODEI_KEY_FREE: none */
+    uint32_t first;
+};
+#define LODEI_NEAR_NOTHING    \
+    {                         \
+        .key = LODEI_KEY_FREE \
+    }
+
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lode_ivec3 at,
-                      void *block, unsigned kind, lode_handle *ret_brick);
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
+                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick);
+/* Give a block to the brick at a coordinate, which is made if there is none; `moves` was taken
+ * before the place was checked. The block is freed on failure: as lode_sdf_store(). */
+int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t moves,
+                  struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick);
+/* The window has been moved since a place was checked. As lodei_sdf_confirm(). */
+int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
+
+/* Taken before lodei_sdf_check_place(), for lodei_sdf_confirm(). */
+LODE_INLINE uint64_t lodei_sdf_moves(const struct lode_sdf *sdf)
+{
+    return atomic_load(&sdf->moves); /* seq_cst: see lodei_sdf_confirm_moved() */
+}
+
 /* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
-int lodei_sdf_confirm(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
+LODE_INLINE int lodei_sdf_confirm(struct lode_sdf *sdf, uint64_t moves, struct lode_ivec3 at,
+                                  lode_handle brick)
+{
+    return lode_likely(lodei_sdf_moves(sdf) == moves) ? 0 : lodei_sdf_confirm_moved(sdf, at, brick);
+}
 
 /* sdfblock.c */
 /* What is kept for tools, made if it is not there; NULL when out of memory. */
@@ -174,8 +205,15 @@ LODE_INLINE void *lodei_sdf_block(const struct lode_sdf *sdf, const struct lodei
 /* sdfcache.c */
 int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks);
 void lodei_sdf_cache_destroy(struct lode_sdf *sdf, unsigned tier);
-/* The brick has a new version, or is gone: what is kept of it is old. */
-void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick);
+/* The brick has a new version, or is gone: what is kept of it is old. Its slot is enough. */
+void lodei_sdf_cache_forget(struct lode_sdf *sdf, lode_handle brick);
+LODE_INLINE void lodei_sdf_cache_drop(struct lode_sdf *sdf, lode_handle brick)
+{
+    /* seq_cst: after the swap; pairs with the raise in claim(). Whoever claims later sees the new
+     * version. */
+    if (lode_unlikely(atomic_load(&sdf->cached) != 0))
+        lodei_sdf_cache_forget(sdf, brick);
+}
 void lodei_sdf_cache_figures(const struct lode_sdf *sdf, unsigned tier, uint64_t *ret_hits,
                              uint64_t *ret_misses, uint64_t *ret_bytes);
 

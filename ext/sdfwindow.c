@@ -19,11 +19,22 @@
 struct sweep {
     struct lode_sdf *sdf;
     struct lodei_channel *channel;
-    struct lode_brick_box keep; /* bricks in it stay */
+    struct lode_brick_box box;
+    int within; /* 1: bricks in the box go; 0: those in it stay */
     struct lode_sdf_window_stats stats;
     unsigned count;
     void *blocks[SWEPT];
 };
+
+static void sweep_init(struct sweep *sweep, struct lode_sdf *sdf, const struct lode_brick_box *box,
+                       int within)
+{
+    sweep->sdf = sdf;
+    sweep->box = *box;
+    sweep->within = within;
+    sweep->stats = (struct lode_sdf_window_stats){0};
+    sweep->count = 0;
+}
 
 static void sweep_flush(struct sweep *sweep)
 {
@@ -37,46 +48,76 @@ static int inside(const struct lode_brick_box *box, const int32_t at[3])
            at[2] >= box->lo.z && at[2] <= box->hi.z;
 }
 
+/* The lanes of a group whose bricks are to go. */
+static unsigned lanes_to_sweep(const struct sweep *sweep, uint64_t key)
+{
+    unsigned lanes = 0;
+    for (unsigned lane = 0; lane < 8; lane++) {
+        int32_t at[3];
+        lodei_grid_at(key, lane, at);
+        lanes |= (unsigned)(inside(&sweep->box, at) == sweep->within) << lane;
+    }
+    return lanes;
+}
+
+static void sweep_note(struct sweep *sweep, uint64_t word, void *block)
+{
+    unsigned tier = lodei_kind_tier(lodei_word_kind(word));
+    if (block != NULL)
+        sweep->blocks[sweep->count++] = block;
+    sweep->stats.freed_bricks++;
+    sweep->stats.freed_bytes += tier < LODE_TIER_COUNT
+                                    ? sweep->sdf->block_bytes[tier]
+                                    : lodei_sdf_raw_bytes(sweep->sdf, sweep->channel);
+}
+
+/* One brick after the other: of a group that stays, or in which something is pinned. */
+static void sweep_lanes(struct sweep *sweep, uint64_t key, uint32_t first, unsigned lanes)
+{
+    for (; lanes != 0; lanes &= lanes - 1) {
+        unsigned lane = (unsigned)__builtin_ctz(lanes);
+        uint64_t word = lodei_slot_word(first + lane);
+        lode_handle brick = lodei_grid_handle(key, first, lane);
+        void *block;
+        if (brick != 0 && lodei_sdf_withdraw(sweep->sdf, brick, &block) == 0)
+            sweep_note(sweep, word, block);
+    }
+}
+
+/* A group of which nothing is to stay. Returns the lanes that are left. */
+static unsigned sweep_whole(struct sweep *sweep, uint64_t key, uint32_t first, unsigned lanes)
+{
+    uint64_t words[8];
+    int given;
+    unsigned freed = lodei_grid_clear(&sweep->channel->grid, key, first, lanes, words, &given);
+    for (unsigned left = freed; left != 0; left &= left - 1) {
+        unsigned lane = (unsigned)__builtin_ctz(left);
+        lodei_sdf_gone(sweep->sdf, first + lane);
+        sweep_note(sweep, words[lane], lodei_word_block(words[lane]));
+    }
+    return given == 0 ? 0 : lanes & ~freed;
+}
+
 static int sweep_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct sweep *sweep = ctx;
-    unsigned left = 0;
+    unsigned live = 0, lanes = lanes_to_sweep(sweep, key);
     if (sweep->count > SWEPT - 8)
         sweep_flush(sweep);
-    for (unsigned lane = 0; lane < 8; lane++) {
-        uint64_t word = lodei_slot_word(first + lane);
-        int32_t at[3];
-        if ((word & LODE_HANDLE_LIVE) == 0) {
-            left += lodei_word_state(word) != LODEI_SLOT_FREE &&
-                    lodei_word_state(word) != LODEI_SLOT_DEAD;
-            continue;
-        }
-        lodei_grid_at(key, lane, at);
-        lode_handle brick = inside(&sweep->keep, at) ? 0 : lodei_grid_handle(key, first, lane);
-        unsigned tier = lodei_kind_tier(lodei_word_kind(word));
-        void *block;
-        if (brick == 0 || lodei_sdf_withdraw(sweep->sdf, brick, &block) != 0) {
-            left++;
-            continue;
-        }
-        if (block != NULL)
-            sweep->blocks[sweep->count++] = block;
-        sweep->stats.freed_bricks++;
-        sweep->stats.freed_bytes += tier < LODE_TIER_COUNT
-                                        ? sweep->sdf->block_bytes[tier]
-                                        : lodei_sdf_raw_bytes(sweep->sdf, sweep->channel);
-    }
-    if (left == 0)
-        lodei_grid_reclaim(&sweep->channel->grid, key);
+    for (unsigned lane = 0; lane < 8; lane++)
+        live |= (unsigned)((lodei_slot_word(first + lane) & LODE_HANDLE_LIVE) != 0) << lane;
+    if ((live & ~lanes) == 0)
+        lanes = sweep_whole(sweep, key, first, lanes);
+    sweep_lanes(sweep, key, first, lanes & live);
     return 0;
 }
 
-/* Visit what `old` has outside of sweep->keep. */
+/* Visit what `old` has outside of sweep->box. */
 static void sweep_difference(struct sweep *sweep, const struct lode_brick_box *old)
 {
     int32_t lo[3] = {old->lo.x, old->lo.y, old->lo.z}, hi[3] = {old->hi.x, old->hi.y, old->hi.z};
-    const int32_t keep_lo[3] = {sweep->keep.lo.x, sweep->keep.lo.y, sweep->keep.lo.z};
-    const int32_t keep_hi[3] = {sweep->keep.hi.x, sweep->keep.hi.y, sweep->keep.hi.z};
+    const int32_t keep_lo[3] = {sweep->box.lo.x, sweep->box.lo.y, sweep->box.lo.z};
+    const int32_t keep_hi[3] = {sweep->box.hi.x, sweep->box.hi.y, sweep->box.hi.z};
     struct lodei_grid *grid = &sweep->channel->grid;
     for (unsigned axis = 0; axis < 3; axis++) {
         if (keep_lo[axis] > lo[axis]) {
@@ -121,23 +162,41 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     int status = box_check(lo, hi);
     if (status != 0)
         return status;
-    sweep.sdf = sdf;
-    sweep.keep = *window;
-    sweep.stats = (struct lode_sdf_window_stats){0};
-    sweep.count = 0;
+    sweep_init(&sweep, sdf, window, 0);
     pthread_mutex_lock(&sdf->window_lock);
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
-    sdf->window = sweep.keep;
+    sdf->window = *window;
     sdf->has_window = 1;
     for (unsigned axis = 0; axis < 3; axis++)
-        /* seq_cst: before the sweep looks at slots; see lodei_sdf_confirm() */
         atomic_store(&sdf->limits[axis], lodei_sdf_limit(lo[axis], hi[axis]));
+    /* seq_cst, and those: before the sweep looks at slots; see lodei_sdf_confirm_moved() */
+    atomic_fetch_add(&sdf->moves, 1);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
         sweep_difference(&sweep, &old);
     }
     sweep_flush(&sweep);
     pthread_mutex_unlock(&sdf->window_lock);
+    if (ret_stats != NULL)
+        *ret_stats = sweep.stats;
+    return 0;
+}
+
+int lode_sdf_box_free(struct lode_sdf *sdf, const struct lode_brick_box *box,
+                      struct lode_sdf_window_stats *ret_stats)
+{
+    struct sweep sweep;
+    const int32_t lo[3] = {box->lo.x, box->lo.y, box->lo.z};
+    const int32_t hi[3] = {box->hi.x, box->hi.y, box->hi.z};
+    int status = box_check(lo, hi);
+    if (status != 0)
+        return status;
+    sweep_init(&sweep, sdf, box, 1);
+    for (unsigned c = 0; c < sdf->channel_count; c++) {
+        sweep.channel = &sdf->channels[c];
+        (void)lodei_grid_each(&sweep.channel->grid, lo, hi, sweep_group, &sweep);
+    }
+    sweep_flush(&sweep);
     if (ret_stats != NULL)
         *ret_stats = sweep.stats;
     return 0;

@@ -22,8 +22,9 @@
  *
  * `table_lock` guards the directory and the pages nobody owns; the lock of parked.c every
  * transition to PARKED, and the end of the last pin of a PARKED or ZOMBIE slot. Both are held
- * around fork(). Neither is held while a block is freed. Pages are made of the heap "handles" and
- * stay for ever: a handle of an owner that is gone must find its slot, to be found stale.
+ * around fork(). Neither is held while a block is freed. Groups are given back in slotgroups.c.
+ * Pages are made of the heap "handles" and stay for ever: a handle of an owner that is gone must
+ * find its slot, to be found stale.
  */
 #include "ext/slots.h"
 
@@ -205,52 +206,6 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
     return 0;
 }
 
-/* The slot is BUSY or shut: ours alone. */
-static uint32_t raise_generation(struct lode_handle_page *page, uint32_t at)
-{
-    uint32_t generation = page->generations[at] + 1;
-    /* release: pairs with the acquire of those who compare: the word changed before */
-    __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
-    return generation;
-}
-
-/* Shut slots that are free against publishing; how many of the 8. Dead ones are shut already. */
-static unsigned group_shut(struct lode_handle_page *page, uint32_t at)
-{
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t word = __atomic_load_n(&page->words[at + i], __ATOMIC_ACQUIRE);
-        if (lodei_word_state(word) == LODEI_SLOT_DEAD)
-            continue;
-        if (lodei_word_state(word) != LODEI_SLOT_FREE ||
-            !lodei_word_change(&page->words[at + i], &word, word_state(LODEI_SLOT_DEAD)))
-            return i;
-    }
-    return 8;
-}
-
-int lodei_slots_give(struct lodei_slots *slots, uint32_t first)
-{
-    struct lode_handle_page *page = lodei_slot_page(first);
-    uint32_t at = first % LODE_HANDLE_PAGE;
-    unsigned shut = group_shut(page, at);
-    int given = shut == 8, usable = given;
-    if (given) /* release: nobody who sees the slots open again sees the old key */
-        __atomic_store_n(&page->keys[at / 8], LODEI_KEY_FREE | slots->free_group, __ATOMIC_RELEASE);
-    for (unsigned i = 0; i < shut; i++) {
-        uint32_t generation = page->generations[at + i];
-        if (given && generation != UINT32_MAX)
-            generation = raise_generation(page, at + i);
-        usable &= generation != UINT32_MAX;
-        __atomic_store_n(&page->words[at + i], lodei_free_word(generation), __ATOMIC_RELEASE);
-    }
-    if (shut != 8)
-        return -EBUSY;
-    slots->groups_used--;
-    if (usable)
-        slots->free_group = first / 8 + 1;
-    return 0;
-}
-
 /* A slot that is pinned is never used again: who unpins it later must not find another's pin. */
 static void slot_finish(struct lode_handle_page *page, uint32_t at)
 {
@@ -321,7 +276,7 @@ void *lode_peek_again(lode_handle handle)
 
 static int generation_matches(const struct lode_handle_page *page, lode_handle handle)
 {
-    /* acquire: pairs with the release in raise_generation() */
+    /* acquire: pairs with the release in lodei_generation_raise() */
     return __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
                            __ATOMIC_ACQUIRE) +
                1 ==
@@ -472,7 +427,7 @@ int lodei_slot_release_slow(lode_handle handle, void **ret_old)
         __atomic_store_n(&page->words[i], word, __ATOMIC_RELEASE);
         return -ESTALE;
     }
-    uint32_t generation = raise_generation(page, i);
+    uint32_t generation = lodei_generation_raise(page, i);
     if ((word & LODEI_SLOT_PINS_MASK) == 0) {
         next = lodei_free_word(generation);
         *ret_old = lodei_word_block(word);

@@ -143,6 +143,14 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
  * a dead one it is never taken again. */
 int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 /*
+ * Free those slots of a group that are in the set `lanes` and live without a pin, and then give the
+ * group back, if all of its slots are free or dead. Returns the set of those freed; ret_words has
+ * the word of each as it was, whose block is the caller's to lodei_grace_free(). *ret_given: as
+ * lodei_slots_give() would return. What is pinned or just being changed is left as it is.
+ */
+unsigned lodei_slots_clear(struct lodei_slots *slots, uint32_t first, unsigned lanes,
+                           uint64_t ret_words[8], int *ret_given);
+/*
  * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, but
  * not before lodei_grace_wait(); nobody may use the owner any more. Pins that are still held are
  * void, and their slots never used again.
@@ -220,6 +228,15 @@ LODE_INLINE uint64_t lodei_busy_word(uint64_t word)
 LODE_INLINE int lodei_word_change(uint64_t *at, uint64_t *word, uint64_t to)
 {
     return __atomic_compare_exchange_n(at, word, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Raise the generation of a slot that is BUSY or shut: the caller's alone. */
+LODE_INLINE uint32_t lodei_generation_raise(struct lode_handle_page *page, uint32_t at)
+{
+    uint32_t generation = page->generations[at] + 1;
+    /* release: pairs with the acquire of those who compare: the word changed before */
+    __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
+    return generation;
 }
 
 /* Free slot -> live with `block`. 0; -EEXIST: it is live; -ENOSPC: it is dead, or its group is

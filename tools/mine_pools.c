@@ -3,8 +3,9 @@
  * lode-mine-pools.so: bricks and octree of `lode mine` in Lode's pools: the example to read for
  * what liblode-ext is for.
  *
- * A lane is a field of two channels (lode/sdf.h), distances in three tiers and contents of a byte,
- * and an octree (lode/svo.h) whose leaves name the bricks by their handles. Handles stay while
+ * There is one field of two channels (lode/sdf.h), distances in three tiers and contents of a byte,
+ * in which each lane has a window of its own, as two players would, and for each lane an octree
+ * (lode/svo.h) whose leaves name the bricks by their handles. Handles stay while
  * edits replace what is behind them, so a plain edit touches the field alone, and the octree
  * changes only when a brick becomes another type of node.
  *
@@ -24,7 +25,10 @@
 #include "verbs.h"
 
 enum { DISTANCES, CONTENTS };
-enum { ENTER_BRICKS = 512 }; /* so many nodes at a time, or two layers of them */
+enum {
+    ENTER_BRICKS = 512, /* so many nodes at a time, or two layers of them */
+    ARRIVALS = 128,     /* so many bricks of a channel */
+};
 
 struct place {
     lode_handle brick; /* of the distances, or without those of the contents; 0: of neither */
@@ -43,6 +47,10 @@ struct mine_store {
     struct lode_svo_content *nodes; /* room for those of a box */
     size_t node_room;
 };
+
+static struct lode_sdf *the_field; /* the first store makes it */
+static struct mine_store *field_owner;
+static unsigned field_users; /* stores are made and finished one after the other */
 
 static void check(int status, const char *what)
 {
@@ -263,34 +271,108 @@ static uintptr_t store_address(const struct mine_store *store, const struct mine
 
 /* --- Boxes --- */
 
-/* The payloads of what arrives at a place. */
-static struct place place_arrival(struct mine_store *store, const int32_t at[3],
-                                  lode_handle ret_bricks[2])
+/* What arrives, till it is stored: some places, and what they have of each channel. */
+struct arrivals {
+    struct mine_store *store;
+    unsigned places, bricks[2];
+    int32_t at[ARRIVALS][3];
+    struct place place[ARRIVALS];
+    struct lode_svo_content *node[ARRIVALS];
+    int brick_of[ARRIVALS][2]; /* its items, -1: none */
+    struct lode_sdf_item items[2][ARRIVALS];
+    lode_handle handles[2][ARRIVALS];
+};
+
+static lode_handle arrived(const struct arrivals *arrivals, unsigned i, unsigned channel)
 {
+    int brick = arrivals->brick_of[i][channel];
+
+    return brick < 0 ? 0 : arrivals->handles[channel][brick];
+}
+
+static void store_arrivals(struct arrivals *arrivals)
+{
+    struct mine_store *store = arrivals->store;
+
+    for (unsigned channel = 0; channel < 2; channel++) {
+        int status;
+
+        LODEI_MINE_MEMORY(
+            store->view->meter,
+            status = lode_sdf_store_many(store->field, channel, arrivals->items[channel],
+                                         arrivals->bricks[channel], arrivals->handles[channel]));
+        check(status, "loading bricks");
+        arrivals->bricks[channel] = 0;
+    }
+    for (unsigned i = 0; i < arrivals->places; i++) {
+        struct place *place = &arrivals->place[i];
+        lode_handle distances = arrived(arrivals, i, DISTANCES);
+        lode_handle contents = arrived(arrivals, i, CONTENTS);
+
+        place->brick = distances != 0 ? distances : contents;
+        note(store, arrivals->at[i], place);
+        *arrivals->node[i] = node_of(store, place, distances, contents);
+    }
+    arrivals->places = 0;
+}
+
+static void add_brick(struct arrivals *arrivals, unsigned channel, const int32_t at[3],
+                      const void *payload, uint8_t tier)
+{
+    unsigned brick = arrivals->bricks[channel];
+
+    arrivals->brick_of[arrivals->places][channel] = payload != NULL ? (int)brick : -1;
+    if (payload == NULL)
+        return;
+    arrivals->items[channel][brick] =
+        (struct lode_sdf_item){.at = vector(at), .tier = (uint8_t)(1 + tier), .payload = payload};
+    arrivals->bricks[channel]++;
+}
+
+/* A payload that is not the world's is in the room for one, which the next place may need. */
+static int in_room(const struct mine_store *store, const void *payload)
+{
+    const struct lodei_mine_brick *work = store->view->work;
+
+    return (uintptr_t)payload - (uintptr_t)work < sizeof(*work);
+}
+
+static void add_place(struct arrivals *arrivals, const int32_t at[3], struct lode_svo_content *node)
+{
+    struct mine_store *store = arrivals->store;
     struct lodei_mine_arrival arrival = mine_make(store->view, at);
-    struct lode_brick_opts opts = {.size = sizeof(opts), .tier = (uint8_t)(1 + arrival.tier)};
     struct lodei_mine_brick as = {.content = arrival.content,
                                   .with_distances = arrival.with_distances,
                                   .with_contents = arrival.with_contents,
                                   .inside = arrival.inside,
                                   .tier = arrival.tier};
-    struct place place = place_of(store, &as);
-    int status = 0;
 
-    ret_bricks[DISTANCES] = ret_bricks[CONTENTS] = 0;
-    if (arrival.distances != NULL)
-        LODEI_MINE_MEMORY(store->view->meter,
-                          status = lode_sdf_store_packed(store->field, DISTANCES, vector(at),
-                                                         arrival.distances, &opts,
-                                                         &ret_bricks[DISTANCES]));
-    check(status, "loading distances");
-    if (arrival.contents != NULL)
-        LODEI_MINE_MEMORY(store->view->meter, status = lode_sdf_raw_store(
-                                                  store->field, CONTENTS, vector(at),
-                                                  arrival.contents, NULL, &ret_bricks[CONTENTS]));
-    check(status, "loading contents");
-    place.brick = ret_bricks[DISTANCES] != 0 ? ret_bricks[DISTANCES] : ret_bricks[CONTENTS];
-    return place;
+    memcpy(arrivals->at[arrivals->places], at, sizeof(arrivals->at[0]));
+    arrivals->place[arrivals->places] = place_of(store, &as);
+    arrivals->node[arrivals->places] = node;
+    add_brick(arrivals, DISTANCES, at, arrival.distances, arrival.tier);
+    add_brick(arrivals, CONTENTS, at, arrival.contents, 0);
+    arrivals->places++;
+    if (arrivals->places == ARRIVALS || in_room(store, arrival.distances) ||
+        in_room(store, arrival.contents))
+        store_arrivals(arrivals);
+}
+
+/* The bricks of one group of 2 x 2 x 2 that are in the box; their nodes stand row by row. */
+static void add_group(struct arrivals *arrivals, const struct lodei_mine_box *box,
+                      const int32_t group[3])
+{
+    int32_t width = box->high[0] - box->low[0], height = box->high[1] - box->low[1];
+
+    for (unsigned child = 0; child < 8; child++) {
+        int32_t at[3] = {group[0] + (child & 1), group[1] + (child >> 1 & 1),
+                         group[2] + (child >> 2)};
+        int64_t number = ((int64_t)(at[2] - box->low[2]) * height + at[1] - box->low[1]) * width +
+                         at[0] - box->low[0];
+
+        if (mine_inside(box, at))
+            add_place(arrivals, at, &arrivals->store->nodes[number]);
+    }
 }
 
 static struct lode_brick_box bricks_of(const struct lodei_mine_box *box)
@@ -300,37 +382,32 @@ static struct lode_brick_box bricks_of(const struct lodei_mine_box *box)
 }
 
 /* Room for what the leaves of a box are to be. */
-static struct lode_svo_content *nodes_for(struct mine_store *store,
-                                          const struct lodei_mine_box *box)
+static void make_room(struct mine_store *store, const struct lodei_mine_box *box)
 {
     size_t count = (size_t)mine_box_bricks(box);
 
-    if (count > store->node_room) {
-        lode_free(store->nodes);
-        store->nodes = lode_malloc(count * sizeof(*store->nodes));
-        store->node_room = count;
-    }
+    if (count <= store->node_room)
+        return;
+    lode_free(store->nodes);
+    store->nodes = lode_malloc(count * sizeof(*store->nodes));
+    store->node_room = count;
     if (store->nodes == NULL)
         errx(LODEI_EXIT_BAD_INPUT, "out of memory");
-    return store->nodes;
 }
 
 static void enter_slab(struct mine_store *store, const struct lodei_mine_box *box)
 {
     struct lode_brick_box bricks = bricks_of(box);
-    struct lode_svo_content *node = nodes_for(store, box);
+    struct arrivals arrivals = {.store = store};
     int32_t at[3];
     int status;
 
-    for (at[2] = box->low[2]; at[2] < box->high[2]; at[2]++)
-        for (at[1] = box->low[1]; at[1] < box->high[1]; at[1]++)
-            for (at[0] = box->low[0]; at[0] < box->high[0]; at[0]++, node++) {
-                lode_handle handles[2];
-                struct place place = place_arrival(store, at, handles);
-
-                note(store, at, &place);
-                *node = node_of(store, &place, handles[DISTANCES], handles[CONTENTS]);
-            }
+    make_room(store, box);
+    for (at[2] = box->low[2] & ~1; at[2] < box->high[2]; at[2] += 2)
+        for (at[1] = box->low[1] & ~1; at[1] < box->high[1]; at[1] += 2)
+            for (at[0] = box->low[0] & ~1; at[0] < box->high[0]; at[0] += 2)
+                add_group(&arrivals, box, at);
+    store_arrivals(&arrivals);
     LODEI_MINE_MEMORY(store->view->meter,
                       status = lode_svo_set_box(store->tree, &bricks, store->nodes));
     check(status, "lode_svo_set_box");
@@ -357,7 +434,7 @@ static void store_leave(struct mine_store *store, const struct lodei_mine_box *b
 {
     const struct place nothing = {.kind = LODEI_MINE_EMPTY, .content = store->air};
     const struct lode_svo_content air = {.type = LODE_SVO_EMPTY};
-    struct lode_brick_box bricks = bricks_of(box), window = bricks_of(&store->view->window);
+    struct lode_brick_box bricks = bricks_of(box);
     int32_t at[3];
     int status;
 
@@ -367,9 +444,8 @@ static void store_leave(struct mine_store *store, const struct lodei_mine_box *b
                 note(store, at, &nothing);
     LODEI_MINE_MEMORY(store->view->meter, status = lode_svo_fill_box(store->tree, &bricks, &air));
     check(status, "lode_svo_fill_box");
-    LODEI_MINE_MEMORY(store->view->meter,
-                      status = lode_sdf_window_move(store->field, &window, NULL));
-    check(status, "lode_sdf_window_move");
+    LODEI_MINE_MEMORY(store->view->meter, status = lode_sdf_box_free(store->field, &bricks, NULL));
+    check(status, "lode_sdf_box_free");
 }
 
 /* --- The whole --- */
@@ -400,9 +476,23 @@ static void make_table(struct mine_store *store)
         store->notes[i] = LODEI_MINE_EMPTY | (uint32_t)store->air << 24;
 }
 
-static void store_init(struct mine_store *store, const struct mine_view *view)
+static struct lode_sdf *take_field(struct mine_store *store)
 {
     struct lode_sdf_opts field = LODE_SDF_OPTS_INIT;
+
+    field.channel_count = 2;
+    field.formats[CONTENTS] = LODE_CHANNEL_RAW8;
+    field.band = LODEI_MINE_BAND;
+    field.cache_bricks = 4;
+    if (field_users++ == 0) {
+        check(lode_sdf_create(&field, &the_field), "lode_sdf_create");
+        field_owner = store;
+    }
+    return the_field;
+}
+
+static void store_init(struct mine_store *store, const struct mine_view *view)
+{
     struct lode_svo_opts tree = LODE_SVO_OPTS_INIT;
 
     store->view = view;
@@ -410,11 +500,7 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
     store->nodes = NULL;
     store->node_room = 0;
     make_table(store);
-    field.channel_count = 2;
-    field.formats[CONTENTS] = LODE_CHANNEL_RAW8;
-    field.band = LODEI_MINE_BAND;
-    field.cache_bricks = 4;
-    check(lode_sdf_create(&field, &store->field), "lode_sdf_create");
+    store->field = take_field(store);
     tree.levels = 1;
     for (int axis = 0; axis < 3; axis++)
         while (1 << tree.levels < view->lane.high[axis] - view->lane.low[axis])
@@ -430,7 +516,8 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
 static void store_finish(struct mine_store *store)
 {
     lode_svo_destroy(store->tree);
-    lode_sdf_destroy(store->field);
+    if (--field_users == 0)
+        lode_sdf_destroy(the_field);
     lode_free(store->bricks);
     lode_free(store->notes);
     lode_free(store->nodes);
@@ -460,24 +547,33 @@ static struct mine_cell store_tree_find(const struct mine_store *store, const in
     return found;
 }
 
+static void count_field(const struct mine_store *store, struct lodei_mine_result *result)
+{
+    struct lode_sdf_stats field = {.size = sizeof(field)};
+
+    check(lode_sdf_stats(store->field, &field), "lode_sdf_stats");
+    result->index_bytes += field.index_bytes;
+    result->memory_blocks += field.raw.bricks;
+    for (unsigned tier = 0; tier < LODE_TIER_COUNT; tier++)
+        result->memory_blocks += field.tiers[tier].bricks;
+}
+
 static void store_count(const struct mine_store *store, struct lodei_mine_result *result)
 {
     struct lode_svo_stats tree = {.size = sizeof(tree)};
-    struct lode_sdf_stats field = {.size = sizeof(field)};
 
     check(lode_svo_stats(store->tree, &tree), "lode_svo_stats");
-    check(lode_sdf_stats(store->field, &field), "lode_sdf_stats");
     for (unsigned level = 0; level < tree.levels; level++) {
         result->nodes[LODEI_MINE_EMPTY] += tree.nodes[LODE_SVO_EMPTY][level];
         result->nodes[LODEI_MINE_HOMOGENEOUS] += tree.nodes[LODE_SVO_HOMOGENEOUS][level];
         result->nodes[LODEI_MINE_INTERFACE] += tree.nodes[LODE_SVO_INTERFACE][level];
     }
     result->node_bytes += tree.bytes[LODE_SVO_INTERFACE];
-    result->index_bytes += field.index_bytes + tree.slot_bytes;
+    result->index_bytes += tree.slot_bytes;
     result->index_bytes += slot_count(store) * (sizeof(*store->bricks) + sizeof(*store->notes));
-    result->memory_blocks += tree.groups[0] + field.raw.bricks;
-    for (unsigned tier = 0; tier < LODE_TIER_COUNT; tier++)
-        result->memory_blocks += field.tiers[tier].bricks;
+    result->memory_blocks += tree.groups[0];
+    if (store == field_owner)
+        count_field(store, result);
 }
 
 #include "mine_dig.h"

@@ -376,7 +376,7 @@ void *lode_heap_alloc(struct lode_heap *heap, size_t bytes)
     enum lodei_zero zero = LODEI_ZERO_ANY;
     struct lodei_theap *th = lodei_theap_peek(heap);
     if (lode_likely(th != NULL && bytes <= LODEI_TINY_MAX && lodei_state.tracer == NULL)) {
-        struct lodei_bin *bin = &th->bins[lodei_class_of(bytes)];
+        struct lodei_bin *bin = th->bin_of[(bytes + 15) / 16];
         void *p = lodei_bin_pop(th, bin);
         if (lode_likely(p != NULL)) {
             /* The next one's link is what the next call waits for: pools fill what they get at

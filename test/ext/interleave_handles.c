@@ -84,6 +84,7 @@ static void block_free(void *p)
 #include "../../ext/grace.c"
 #undef lock
 #include "../../ext/slots.c"
+#include "../../ext/slotgroups.c"
 #include "../../ext/grid.c"
 #undef lode_free
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makers of bricks against a window that jumps to and fro. Whenever all of them rest, there is no
- * brick outside of it, in either channel; in the end the heaps hold as many blocks as there are
- * bricks.
+ * Makers of bricks, who empty a box now and then, against a window that jumps to and fro. Whenever
+ * all of them rest, there is no brick outside of it, in either channel; in the end the heaps hold
+ * as many blocks as there are bricks.
  *
  *     stress-sdfwindow [RESTS [SEED]]
  */
@@ -46,8 +46,11 @@ static int make(uint64_t *random, unsigned channel)
                             (int32_t)rnd(random, SIDE)};
     lode_handle brick = 0;
     int status;
+    struct lode_sdf_item item = {.at = at, .tier = 1, .payload = values};
     if (channel == 1)
         status = lode_sdf_raw_store(field, 1, at, elements, NULL, &brick);
+    else if (rnd(random, 3) == 0)
+        status = lode_sdf_store_many(field, 0, &item, 1, &brick);
     else if (rnd(random, 2) == 0)
         status = lode_sdf_store(field, 0, at, values, NULL, &brick);
     else
@@ -55,6 +58,18 @@ static int make(uint64_t *random, unsigned channel)
     if ((status == 0) != (brick != 0))
         fail("a handle was written, or not, against what was returned", status);
     return status;
+}
+
+/* Some of the bricks, as a second viewer that leaves would. */
+static void drop(uint64_t *random)
+{
+    struct lode_brick_box box;
+    box.lo = (struct lode_ivec3){(int32_t)rnd(random, SIDE) - SIDE / 2, (int32_t)rnd(random, SIDE),
+                                 (int32_t)rnd(random, SIDE)};
+    box.hi = (struct lode_ivec3){box.lo.x + (int32_t)rnd(random, 3), box.lo.y + 1, box.lo.z + 1};
+    int status = lode_sdf_box_free(field, &box, NULL);
+    if (status != 0)
+        fail("box_free", status);
 }
 
 static void *maker(void *seed)
@@ -66,6 +81,8 @@ static void *maker(void *seed)
         if (status != 0 && status != -ERANGE && status != -EEXIST)
             fail("make", status);
         made += status == 0;
+        if (rnd(&random, 16) == 0)
+            drop(&random);
         if (atomic_load(&resting)) {
             pthread_barrier_wait(&rest);
             pthread_barrier_wait(&go);

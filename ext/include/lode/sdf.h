@@ -239,6 +239,28 @@ LODE_API LODE_NODISCARD int lode_sdf_store_packed(struct lode_sdf *sdf, unsigned
                                                   const struct lode_brick_opts *opts,
                                                   lode_handle *ret_brick);
 
+/** A brick to be stored as its block holds it: `payload` is lode_sdf_brick_bytes() long. */
+struct lode_sdf_item {
+    struct lode_ivec3 at;
+    uint16_t material;   /**< distances: for the band */
+    uint8_t tier;        /**< distances: enum lode_tier + 1, as in struct lode_brick_opts */
+    uint8_t priority;    /**< enum lode_brick_priority */
+    const void *payload; /**< copied */
+};
+
+/**
+ * Store many bricks of one channel, as lode_sdf_store_packed() or, of a raw channel,
+ * lode_sdf_raw_store() does one after the other: how a layer enters a window. Faster than those
+ * when neighbours of 2 x 2 x 2 are near each other in `items`, in any order: memory is fetched
+ * ahead, and what others have to see is written once for several.
+ *
+ * @ret_bricks  A handle for each; LODE_HANDLE_NULL for one that could not be stored. NULL is fine.
+ * Returns      0, or the first error, after trying every one: as those two.
+ */
+LODE_API LODE_NODISCARD int lode_sdf_store_many(struct lode_sdf *sdf, unsigned channel,
+                                                const struct lode_sdf_item *items, size_t count,
+                                                lode_handle *ret_bricks);
+
 /** New contents for a brick, its tier and band kept. 0; -ESTALE; -EINVAL not of this field, a raw
  * channel; -ENOMEM. */
 LODE_API LODE_NODISCARD int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick,
@@ -306,6 +328,19 @@ struct lode_sdf_window_stats {
 LODE_API LODE_NODISCARD int lode_sdf_window_move(struct lode_sdf *sdf,
                                                  const struct lode_brick_box *window,
                                                  struct lode_sdf_window_stats *ret_stats);
+
+/**
+ * Free every brick of every channel in a box: what one of several viewers leaves behind. No window
+ * is needed, and one that is set stays.
+ *
+ * @ret_stats  NULL is fine; written only on success.
+ * Returns     0; -EINVAL a lo is above its hi; -ERANGE part of it is out of range. Nothing changed
+ *             on failure.
+ * Threads     Any. A brick being made in the box meanwhile is freed, or not.
+ */
+LODE_API LODE_NODISCARD int lode_sdf_box_free(struct lode_sdf *sdf,
+                                              const struct lode_brick_box *box,
+                                              struct lode_sdf_window_stats *ret_stats);
 
 /** Called for a brick that was evicted; no lock is held. */
 typedef void (*lode_sdf_evicted)(void *ctx, unsigned channel, struct lode_ivec3 at);
