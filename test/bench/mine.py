@@ -30,17 +30,12 @@ The exit status says only whether all ran and agree.
 import argparse
 import array
 import csv
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 
 import peers
 
-RUN_SECONDS, WARM_KIB = 600, 256 * 1024
-PEERS = ("mimalloc", "jemalloc", "tcmalloc")
 SHIFT_FIELDS = 3  # of a shift's row in the file of samples: leave, enter, bricks
 SIZE_CHANNELS = ("both", "distances")
 SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
@@ -68,40 +63,12 @@ def arguments():
     return args
 
 
-def has_storage(lode, name):
-    return os.path.isfile(os.path.join(os.path.dirname(lode), f"lode-mine-{name}.so"))
-
-
-def run(lode, alloc, library, *words):
-    """The JSON of one run."""
-    done = subprocess.run([lode, "mine", "--json", f"--alloc={alloc}", *words],
-                          env=peers.environment(library), capture_output=True, text=True,
-                          timeout=RUN_SECONDS, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"--alloc={alloc} under {library or 'glibc'}: exit status "
-                           f"{done.returncode}\n{done.stderr}")
-    result = json.loads(done.stdout)
-    if library and not os.path.samefile(result["malloc_owner"], library):
-        raise RuntimeError(f"{library} was preloaded, malloc is that of {result['malloc_owner']}")
-    return result
-
-
-def grown(result):
-    return result["resident_bytes"]["end"] - result["resident_bytes"]["start"]
-
-
-class Column:
+class Column(peers.WorkloadColumn):
     """One storage under one allocator, and what its runs took."""
 
-    def __init__(self, name, alloc, library):
-        self.name, self.alloc, self.library = name, alloc, library
-        self.results, self.samples = [], []
-
     def dig(self, args, path):
-        peers.warm_memory(WARM_KIB)
-        self.results.append(run(args.lode, self.alloc, self.library, f"--threads={args.threads}",
-                                f"--edits={args.edits}", f"--seed={args.seed}",
-                                f"--samples={path}"))
+        self.run_once(args.lode, "mine", f"--threads={args.threads}", f"--edits={args.edits}",
+                      f"--seed={args.seed}", f"--samples={path}")
         samples = array.array("I")
         with open(path, "rb") as file:
             samples.frombytes(file.read())
@@ -117,29 +84,20 @@ class Column:
         parts = [sorted(part) for part in zip(*rows)]
         whole = sorted(map(sum, rows))
         figures = {"edits_per_s": args.threads * len(edits) / sum(edits) * 1e6}
-        figures |= {f"p{share * 100:g}": quantile(edits, share) for share in (0.5, 0.99, 0.999)}
-        figures |= {name: quantile(part, 0.5) for name, part in
+        figures |= {f"p{share * 100:g}": peers.quantile(edits, share)
+                    for share in (0.5, 0.99, 0.999)}
+        figures |= {name: peers.quantile(part, 0.5) for name, part in
                     zip(("leave", "enter", "shift"), parts + [whole])}
-        figures["shift_p99"] = quantile(whole, 0.99)
-        figures["rss"] = statistics.median(map(grown, self.results))
+        figures["shift_p99"] = peers.quantile(whole, 0.99)
+        figures["rss"] = statistics.median(map(peers.grown, self.results))
         figures["memory"] = statistics.median(r["memory_share"] for r in self.results)
         figures["raw_p99.9"] = statistics.median(r["edit_us"]["p99.9"] for r in self.results)
         return figures
 
 
-def quantile(ordered, share):
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
 def columns_of(args):
-    columns = [Column("glibc", "malloc", ""), Column("glibc again", "malloc", "")]
-    installed = peers.installed_peers()
-    columns += [Column(name, "malloc", installed[name]) for name in PEERS if name in installed]
+    columns = peers.workload_columns(Column, args.lode, "mine")
     columns.append(Column("glibc, in place", "malloc-in-place", ""))
-    if has_storage(args.lode, "pools"):
-        columns.append(Column("pools", "pools", ""))
-    else:
-        print("mine.py: lode-mine-pools.so is not built, running without it", file=sys.stderr)
     return columns
 
 
@@ -195,24 +153,24 @@ def write_csv(columns, path):
         for column in columns:
             for number, r in enumerate(column.results):
                 writer.writerow([number, column.name, r["edits_per_s"], r["edit_us"]["p99.9"],
-                                 r["shift_us"]["whole"]["p50"], grown(r), r["memory_share"],
+                                 r["shift_us"]["whole"]["p50"], peers.grown(r), r["memory_share"],
                                  r["seconds"]["dig_cpu"]])
 
 
 def report_sizes(args):
-    ours = "pools" if has_storage(args.lode, "pools") else "malloc"
+    ours = "pools" if peers.has_storage(args.lode, "mine", "pools") else "malloc"
     table = []
     for channels in SIZE_CHANNELS:
         words = ("--edits=0", f"--channels={channels}")
-        whole = run(args.lode, ours, "", "--window=all", *words)
-        table.append([f"{ours}, {channels}", f"{grown(whole) / 1024:.0f}", "", "", ""])
+        whole = peers.run_workload(args.lode, "mine", ours, "", "--window=all", *words)
+        table.append([f"{ours}, {channels}", f"{peers.grown(whole) / 1024:.0f}", "", "", ""])
         for rival, goal in SIZE_RIVALS:
-            result = run(args.lode, rival, "", *words)
+            result = peers.run_workload(args.lode, "mine", rival, "", *words)
             if result["contents_hash"] != whole["contents_hash"] and channels == "both":
                 raise RuntimeError(f"{rival} holds another world")
-            ratio = grown(whole) / grown(result)
-            table.append([f"{rival}, {channels}", f"{grown(result) / 1024:.0f}", f"{ratio:.3f}",
-                          f"{goal}" if goal else "",
+            ratio = peers.grown(whole) / peers.grown(result)
+            table.append([f"{rival}, {channels}", f"{peers.grown(result) / 1024:.0f}",
+                          f"{ratio:.3f}", f"{goal}" if goal else "",
                           ("pass" if ratio <= goal else "MISS") if goal else ""])
     print("Resident growth for the whole world, and ours to it.\n")
     print(peers.markdown(["storage, channels", "KiB", "ratio", "goal", ""], table))
