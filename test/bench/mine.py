@@ -15,11 +15,13 @@ interruptions out, and keeps what an allocator does every time. Of these medians
                                 what entered
     shift, its p99              both
 
-and besides, as the runs themselves print it, medians over the rounds: resident growth at the end,
-the share of the time spent in memory operations at most (no storage could be faster by more), and
-the raw p99.9 with the interruptions. The pools are compared with the best malloc column of each:
-edits/s at least 1.0 x, p99.9 at most 0.8 x, a shift a third, RSS 1.0 x. glibc runs twice; the
-ratio of the two, A/A, is the noise.
+and besides, as the runs themselves print it, medians over the rounds: resident growth at the end
+(what malloc had freed before the start, and kept resident, it uses again without growth; the pools
+have no such), all that is resident then, the share of the time spent in memory operations at most
+(no storage could be faster by more), and the raw p99.9 with the interruptions. The pools are
+compared with the best malloc column of each: edits/s at least 1.0 x, p99.9 at most 0.8 x, a shift
+a third, RSS 1.0 x. glibc runs twice; the ratio of the two, A/A, is the noise. The last line says
+what memory operations that take no time would have won.
 
 --sizes compares resident sizes of the whole world instead: with the octree of the textbooks, one
 malloc for each child of a node, down to bricks or down to voxels, and with godot_voxel's blocks.
@@ -43,7 +45,8 @@ SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
 GOALS = (("edits/s", "edits_per_s", True, 1.0), ("p99.9 of an edit", "p99.9", False, 0.8),
          ("leave", "leave", False, 1 / 3), ("enter", "enter", False, None),
          ("shift", "shift", False, 1 / 3),
-         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0))
+         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0),
+         ("RSS of the process", "rss_whole", False, None))
 
 
 def arguments():
@@ -61,6 +64,22 @@ def arguments():
     if not args.lode:
         parser.error("tools/lode is not built")
     return args
+
+
+def share_of(result, phases):
+    """Of the time of these phases, what their memory operations took: at most, and at most all."""
+    whole = sum(result["seconds"][phase] for phase in phases)
+    taken = [min(operations["count"] * operations["ns_each"] / 1e9, result["seconds"][phase])
+             for phase in phases for operations in (result["memory_operations"][phase],)]
+    return sum(taken) / whole
+
+
+def edit_share(result):
+    return share_of(result, ("edit",))
+
+
+def shift_share(result):
+    return share_of(result, ("leave", "enter"))
 
 
 class Column(peers.WorkloadColumn):
@@ -90,6 +109,9 @@ class Column(peers.WorkloadColumn):
                     zip(("leave", "enter", "shift"), parts + [whole])}
         figures["shift_p99"] = peers.quantile(whole, 0.99)
         figures["rss"] = statistics.median(map(peers.grown, self.results))
+        figures["rss_whole"] = statistics.median(r["resident_bytes"]["end"] for r in self.results)
+        figures["edit_bound"] = 1 / (1 - statistics.median(map(edit_share, self.results)))
+        figures["shift_bound"] = 1 - statistics.median(map(shift_share, self.results))
         figures["memory"] = statistics.median(r["memory_share"] for r in self.results)
         figures["raw_p99.9"] = statistics.median(r["edit_us"]["p99.9"] for r in self.results)
         return figures
@@ -119,12 +141,13 @@ def report(args, columns):
     table = [[name, f"{f['edits_per_s']:.0f}", f"{f['p50']:.2f}", f"{f['p99']:.1f}",
               f"{f['p99.9']:.1f}", f"{f['leave']:.1f}", f"{f['enter']:.1f}",
               f"{f['shift']:.1f}", f"{f['shift_p99']:.0f}",
-              f"{f['rss'] / 1024:.0f}", f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
+              f"{f['rss'] / 1024:.0f}", f"{f['rss_whole'] / 1024:.0f}",
+              f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
              for name, f in figures.items()]
     print(f"{args.edits} edits, {args.threads} thread{'s' if args.threads > 1 else ''}, medians "
           f"over {args.rounds} interleaved rounds; us.\n")
     print(peers.markdown(["under", "edits/s", "p50", "p99", "p99.9", "leave", "enter",
-                          "shift", "its p99", "RSS KiB", "memory %", "raw p99.9"], table))
+                          "shift", "its p99", "RSS KiB", "whole", "memory %", "raw p99.9"], table))
     first, again = figures["glibc"], figures["glibc again"]
     print("\nA/A, glibc against itself: " + ", ".join(
         f"{title} {first[key] / again[key]:.3f}" for title, key, _, _ in GOALS))
@@ -132,6 +155,13 @@ def report(args, columns):
         rivals = [column.name for column in columns if column.alloc == "malloc"]
         print("\n" + peers.markdown(["pools to the best malloc", "ratio", "best", "goal", ""],
                                     judge(figures, rivals)))
+        print("\nWith memory operations that take no time the best malloc would have "
+              f"{bound(figures, rivals, 'edits_per_s', max, 'edit_bound'):.3f} x its edits/s and "
+              f"{bound(figures, rivals, 'shift', min, 'shift_bound'):.3f} x its time of a shift.")
+
+
+def bound(figures, rivals, key, better, share):
+    return figures[better(rivals, key=lambda name: figures[name][key])][share]
 
 
 def judge(figures, rivals):
