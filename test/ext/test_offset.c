@@ -222,6 +222,31 @@ Test(offset, ranges_have_a_limit)
     lode_offset_destroy(offset);
 }
 
+/* What needs no new range needs no room in the table. */
+Test(offset, at_the_limit_ranges_still_trade_with_what_is_free)
+{
+    struct lode_offset_opts o = LODE_OFFSET_OPTS_INIT;
+    o.max_ranges = 2;
+    struct lode_offset *offset = made(1000, &o);
+    lode_range range = got(offset, 100, 0, NULL);
+    uint64_t bytes = 0;
+    cr_assert_eq(lode_offset_extend(offset, range, 200), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_find(offset, range, NULL, &bytes), 0);
+    cr_assert_eq(bytes, 50);
+    cr_assert_eq(lode_offset_grow(offset, 2000), 0);
+    lode_range rest = got(offset, 1950, 0, NULL);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 60), -ENOSPC);
+    cr_assert_eq(lode_offset_extend(offset, range, 40), -ENOMEM);
+    cr_assert_eq(lode_offset_grow(offset, 3000), -ENOMEM);
+    cr_assert_eq(lode_offset_free(offset, rest), 0);
+    cr_assert_eq(lode_offset_free(offset, range), 0);
+    cr_assert_eq(stats_of(offset).largest_free_bytes, 2000);
+    lode_offset_destroy(offset);
+}
+
 Test(offset, no_memory_for_the_table_changes_nothing)
 {
     struct lode_offset_opts o = LODE_OFFSET_OPTS_INIT;
