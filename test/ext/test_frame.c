@@ -134,6 +134,25 @@ Test(frame, chunks_grow_with_the_frame)
     lode_frame_destroy(frame);
 }
 
+/* 4 of the first size, 4 of the double, and so on. */
+Test(frame, chunks_are_of_the_sizes_that_the_options_say)
+{
+    for (int by_default = 0; by_default < 2; by_default++) {
+        struct lode_frame_opts o = LODE_FRAME_OPTS_INIT;
+        o.chunk_bytes = by_default ? 0 : 8192;
+        struct lode_frame *frame = made(&o);
+        size_t expected = 0, first = by_default ? 64 << 10 : 8192;
+        for (uint64_t chunk = 0; chunk < 12; chunk++) {
+            while (stats_of(frame).misses == chunk)
+                cr_assert_not_null(lode_frame_alloc(frame, 1000, 16));
+            expected += first << chunk / 4;
+            struct lode_allocator_stats s = stats_of(frame);
+            cr_assert_eq(s.mapped_bytes - s.metadata_bytes, expected);
+        }
+        lode_frame_destroy(frame);
+    }
+}
+
 Test(frame, large_blocks_are_kept_while_they_are_wanted)
 {
     struct lode_frame *frame = made(NULL);
