@@ -181,11 +181,13 @@ Test(frame, room_has_a_limit_and_failing_changes_nothing)
         got += 1008;
     cr_assert_geq(got, 150000);
     struct lode_allocator_stats before = stats_of(frame), after;
+    cr_assert_geq(before.largest_free_bytes, 16);
     for (int i = 0; i < 100000; i++)
         cr_assert_null(lode_frame_alloc(frame, 4000, 16));
     cr_assert_null(lode_frame_alloc(frame, 100000, 16));
     after = stats_of(frame);
     cr_assert_eq(after.used_bytes, before.used_bytes);
+    cr_assert_eq(after.largest_free_bytes, before.largest_free_bytes);
     cr_assert_eq(after.failures, before.failures + 100001);
     struct lode_allocator a;
     lode_frame_allocator(frame, &a);
@@ -209,6 +211,8 @@ Test(frame, trimming_gives_back_what_no_frame_has_used)
     cr_assert_eq(lode_frame_trim(frame), 0);
     lode_frame_advance(frame);
     cr_assert_gt(lode_frame_trim(frame), 10000000);
+    struct lode_allocator_stats s = stats_of(frame);
+    cr_assert_eq(s.mapped_bytes - s.metadata_bytes, 65536, "the first chunk of the first frame");
     char *p = lode_frame_alloc(frame, 1000, 16);
     memset(p, 1, 1000);
     for (int i = 0; i < 1000; i++)
