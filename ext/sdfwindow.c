@@ -274,14 +274,8 @@ static int rank_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
-<<<<<<< HEAD
-        uint64_t word = lodei_slot_word(first + lane);
-        lode_handle brick =
-            (word & LODE_HANDLE_LIVE) != 0 ? lodei_grid_handle(key, first, lane) : 0;
-=======
         lode_handle brick = lodei_grid_handle(key, first, lane);
         uint64_t word = brick != 0 ? lodei_handle_word(brick) : 0; /* of this life of the slot */
->>>>>>> fc4705d66471f605fbc81edbea43d1679539adb6
         int32_t at[3];
         if (word == 0)
             continue;
