@@ -65,7 +65,7 @@ struct lode_offset_opts {
 /**
  * Create an allocator of the offsets [0, `bytes`).
  *
- * @bytes       Rounded down to the granule; 0 is fine, see lode_offset_grow(). At most 2^62
+ * @bytes       Rounded down to the granule; 0 is fine, see lode_offset_grow(). At most 2^48 - 1
  * granules.
  * @opts        Borrowed for the call; NULL for all defaults.
  * @ret_offset  Written only on success: the caller owns it, and ends it with lode_offset_destroy().
