@@ -220,13 +220,21 @@ static uint64_t oldest_section(void)
 
 /* ---- blocks in a record ---- */
 
+/* The epoch before which blocks can go: that of the oldest section, or `known`, if somebody waited
+ * for all sections before that. A section that begins now may have an older epoch all the same. */
+static uint64_t gone_before(uint64_t known)
+{
+    uint64_t oldest = oldest_section();
+    return oldest > known ? oldest : known;
+}
+
 /* Free what can go of what waits in a record; it is locked. */
-static void record_settle(struct record *r)
+static void record_settle(struct record *r, uint64_t known)
 {
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), gone = 0;
     /* Sections that begin from here on are later than all that waits here. */
     atomic_fetch_add(&epoch, 1);
-    uint64_t oldest = oldest_section();
+    uint64_t oldest = gone_before(known);
     while (gone < count && r->held[gone].epoch < oldest)
         lode_free(r->held[gone++].block);
     if (gone == 0)
@@ -269,9 +277,9 @@ static int queue_push(void *block)
 }
 
 /* Some at a time: others may wait for the lock. 1: there may be more that can go. */
-static int queue_settle(void)
+static int queue_settle(uint64_t known)
 {
-    uint64_t oldest = oldest_section();
+    uint64_t oldest = gone_before(known);
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), gone = 0;
     while (gone < HELD && gone < count && queue[queue_first].epoch < oldest) {
         lode_free(queue[queue_first].block);
@@ -295,12 +303,12 @@ static int record_spill(struct record *r)
 
 /* ---- what threads do ---- */
 
-static void queue_settle_all(void)
+static void queue_settle_all(uint64_t known)
 {
     int more;
     do {
         pthread_mutex_lock(&lock);
-        more = queue_settle();
+        more = queue_settle(known);
         pthread_mutex_unlock(&lock);
     } while (more);
 }
@@ -310,7 +318,7 @@ static void queue_try(void)
 {
     if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
         return;
-    queue_settle_all();
+    queue_settle_all(0);
     atomic_store_explicit(&trying, 0, memory_order_relaxed);
 }
 
@@ -321,7 +329,7 @@ static void thread_ended(void *record)
     atomic_store_explicit(&r->since, 0, memory_order_release); /* as in lode_read_end() */
     self = NULL;
     record_lock(r);
-    record_settle(r);
+    record_settle(r, 0);
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
     pthread_mutex_unlock(&lock);
@@ -341,7 +349,7 @@ static void try_settle(struct record *r)
         return;
     }
     record_lock(r);
-    record_settle(r);
+    record_settle(r, 0);
     record_unlock(r);
     int left = atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0;
     r->in_the_way = left ? SETTLE : 0;
@@ -367,7 +375,7 @@ static int hold(struct record *r, void *block)
     record_lock(r);
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     if (count >= SETTLE && count % SETTLE == 0) {
-        record_settle(r);
+        record_settle(r, 0);
         count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     }
     if (count == HELD) {
@@ -390,7 +398,7 @@ static int hold(struct record *r, void *block)
 static LODE_NOINLINE void own_settle(struct record *r)
 {
     record_lock(r);
-    record_settle(r);
+    record_settle(r, 0);
     record_unlock(r);
 }
 
@@ -447,14 +455,19 @@ void lodei_grace_free_all(void *const *blocks, size_t count)
     freed_now();
 }
 
-void lodei_grace_settle(void)
+static void records_settle(uint64_t known)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
         record_lock(r);
-        record_settle(r);
+        record_settle(r, known);
         record_unlock(r);
     }
-    queue_settle_all();
+}
+
+void lodei_grace_settle(void)
+{
+    records_settle(0);
+    queue_settle_all(0);
 }
 
 int lodei_grace_inside(void)
@@ -467,14 +480,22 @@ uint64_t lodei_grace_section(void)
     return self->section;
 }
 
+/* Wait for all sections that are open; returns an epoch: blocks filed before it can go. */
+static uint64_t sections_wait(void)
+{
+    uint64_t now = atomic_fetch_add(&epoch, 1);
+    while (oldest_section() <= now)
+        sched_yield();
+    return now + 1;
+}
+
 void lodei_grace_wait(void)
 {
     if (lodei_grace_inside())
         lodei_fatal("a pool is destroyed within a reading section by", self);
-    uint64_t now = atomic_fetch_add(&epoch, 1);
-    while (oldest_section() <= now)
-        sched_yield();
-    lodei_grace_settle();
+    records_settle(sections_wait());
+    /* What left a record for the queue before its turn came was filed anew there. */
+    queue_settle_all(sections_wait());
 }
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)

@@ -274,7 +274,8 @@ static int rank_group(void *ctx, uint64_t key, uint32_t first)
     struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
-        lode_handle brick = (word & LODE_HANDLE_LIVE) != 0 ? lodei_slot_handle(first + lane) : 0;
+        lode_handle brick =
+            (word & LODE_HANDLE_LIVE) != 0 ? lodei_grid_handle(key, first, lane) : 0;
         int32_t at[3];
         if (brick == 0)
             continue;

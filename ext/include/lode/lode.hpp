@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /**
  * @file lode.hpp
- * C++17 over liblode-ext: allocators for the standard library, scopes, and what an engine of the
- * Unreal kind plugs in. Header only; link liblode-ext.
+ * C++17 over liblode-ext: allocators for the standard library, owners of pooled objects, scopes,
+ * and what an engine of the Unreal kind plugs in. Header only; link liblode-ext.
  *
  *     lode::memory_resource frame(arena_allocator);              // std::pmr
  *     std::pmr::vector<Hit> hits(&frame);
  *
  *     std::map<int, Ore, std::less<>, lode::allocator<std::pair<const int, Ore>>> ores(heap);
+ *
+ *     lode::pool_ptr<Creature> wolf = lode::pool_make<Creature>(creatures, "wolf", 12);
  *
  *     {
  *         lode::tag_scope tag(TAG_TERRAIN);                      // malloc of this thread is tagged
@@ -16,8 +18,8 @@
  *     }
  *
  * Everything borrows what it is given: heaps, arenas and pools have to outlive it. Where C has an
- * errno, allocation throws std::bad_alloc, as the standard library expects; scopes that can fail
- * say so by a test.
+ * errno, allocation throws std::bad_alloc, as the standard library expects; scopes and owners that
+ * can fail say so by a test.
  */
 #ifndef LODE_LODE_HPP
 #define LODE_LODE_HPP
@@ -34,6 +36,7 @@
 #include <vector>
 
 #include "lode/lode.h"
+#include "lode/owner.hpp"
 
 namespace lode
 {
