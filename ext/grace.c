@@ -415,13 +415,6 @@ static LODE_NOINLINE void own_settle(struct record *r)
     record_unlock(r);
 }
 
-static LODE_NOINLINE void own_settle(struct record *r)
-{
-    record_lock(r);
-    record_settle(r);
-    record_unlock(r);
-}
-
 /* Blocks were freed at once: what waits may be able to go, too. */
 LODE_INLINE void freed_now(void)
 {

@@ -260,6 +260,36 @@ void pins(lode_handle brick)
     ok(section && lode_peek(brick) != nullptr, "a reading section");
 }
 
+/* More owners of one brick than it can have pins. */
+void many_owners(lode_handle brick)
+{
+    static char owners[LODE_PINS_MAX + 90];
+    struct lode_allocator below;
+    lode_heap_allocator(nullptr, &below);
+    lode::gc_bridge roots(below);
+    for (char &owner : owners)
+        roots.add_root(brick, &owner);
+    ok(roots.begin() == 0 && roots.size() == sizeof(owners), "no root of a live brick is dropped");
+    std::size_t seen = 0;
+    roots.each([&](void *, lode_handle, void *block) { seen += block == lode_peek(brick); });
+    ok(seen == sizeof(owners) && lode_handle_pins(brick) == LODE_PINS_MAX, "all see its block");
+    bool removed = true;
+    for (char &owner : owners)
+        if (&owner != &owners[sizeof(owners) - 1]) {
+            removed &= roots.remove_root(brick, &owner);
+            removed &= lode_handle_pins(brick) >= 1;
+        }
+    ok(removed && lode_handle_pins(brick) == 1, "the last owner has the last pin");
+    roots.end();
+    ok(lode_handle_pins(brick) == 0 && roots.size() == 1, "which ends");
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        (void)lode_pin(brick);
+    ok(roots.begin() == 0 && roots.size() == 1, "nor is one whose pins others have");
+    roots.end();
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        (void)lode_unpin(brick);
+}
+
 /* `brick` holds 42 first, and is freed here. */
 void collections(struct lode_sdf *field, lode_handle brick)
 {
@@ -295,6 +325,7 @@ void handles()
         lode_sdf_brick_alloc(field, 0, {1, 2, 3}, LODE_TIER_HIGH, &brick) != 0)
         return ok(false, "a brick");
     pins(brick);
+    many_owners(brick);
     collections(field, brick);
     lode_sdf_destroy(field);
 }
