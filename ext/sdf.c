@@ -83,11 +83,15 @@ static int channel_make(struct lode_sdf *sdf, unsigned index, const struct lode_
     return status != 0 ? status : lodei_grid_init(&channel->grid, channel, lode_heap_default());
 }
 
-static void parts_destroy(struct lode_sdf *sdf, unsigned channels)
+static void grids_finish(struct lode_sdf *sdf, unsigned channels)
 {
     (void)lodei_sdf_unready(sdf, SIZE_MAX);
     for (unsigned c = 0; c < channels; c++)
         lodei_grid_finish(&sdf->channels[c].grid);
+}
+
+static void parts_destroy(struct lode_sdf *sdf)
+{
     for (unsigned t = 0; t < LODE_TIER_COUNT; t++)
         lodei_sdf_cache_destroy(sdf, t);
     for (unsigned h = 0; h < LODEI_HEAPS; h++)
@@ -143,7 +147,8 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
     while (made < sdf->channel_count && (status = channel_make(sdf, made, &o)) == 0)
         made++;
     if (status != 0) {
-        parts_destroy(sdf, made);
+        grids_finish(sdf, made);
+        parts_destroy(sdf);
         return status;
     }
     pthread_mutex_init(&sdf->window_lock, NULL);
@@ -157,9 +162,12 @@ void lode_sdf_destroy(struct lode_sdf *sdf)
     if (sdf == NULL)
         return;
     lodei_registry_remove(&sdf->registered);
-    lodei_grace_wait(); /* blocks of these heaps may be among those that wait */
+    grids_finish(sdf, sdf->channel_count);
+    /* Blocks of these heaps may be among those that wait; and who peeked at one before its handle
+     * was stale is in a section. */
+    lodei_grace_wait();
     pthread_mutex_destroy(&sdf->window_lock);
-    parts_destroy(sdf, sdf->channel_count);
+    parts_destroy(sdf);
 }
 
 /* ---- what bricks are like ---- */

@@ -4,7 +4,8 @@
 
     headers.py
 
-Compilers: gcc, clang, g++, clang++; one that is not installed is a SKIP. A .hpp header is C++ only.
+Compilers: gcc, clang, g++, clang++; one that is not installed is a SKIP. A .hpp header is C++ only,
+and compiles without exceptions and run-time types too, as engines do.
 """
 
 import os
@@ -18,6 +19,7 @@ INCLUDE_DIRS = ("lib/include", "ext/include")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wstrict-prototypes", "-Werror"]
 COMPILERS = (("gcc", "c", "c11"), ("clang", "c", "c11"),
              ("g++", "c++", "c++17"), ("clang++", "c++", "c++17"))
+LEAN = ("-fno-exceptions", "-fno-rtti")
 
 
 def public_headers():
@@ -28,12 +30,12 @@ def public_headers():
                 yield path[len(prefix):]
 
 
-def compile_alone(compiler, language, standard, header):
+def compile_alone(compiler, language, standard, header, options=()):
     warnings = [w for w in WARNINGS if language == "c" or w != "-Wstrict-prototypes"]
     includes = [f"-I{os.path.join(tap.ROOT, d)}" for d in INCLUDE_DIRS]
     source = f"#include <{header}>\n#include <{header}>\n"
     done = subprocess.run([compiler, "-x", language, f"-std={standard}", *warnings, *includes,
-                           "-fsyntax-only", "-"], input=source, capture_output=True, text=True,
+                           *options, "-fsyntax-only", "-"], input=source, capture_output=True, text=True,
                           check=False)
     return done.returncode == 0, done.stderr
 
@@ -52,6 +54,9 @@ def main():
                 continue
             passed, faults = compile_alone(compiler, language, standard, header)
             results.ok(passed, name, [faults])
+            if header.endswith(".hpp"):
+                passed, faults = compile_alone(compiler, language, standard, header, LEAN)
+                results.ok(passed, f"{name} {' '.join(LEAN)}", [faults])
     return results.done()
 
 

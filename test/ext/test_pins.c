@@ -285,6 +285,22 @@ Test(pins, a_void_pin_ends_nobody_elses)
     lodei_slots_finish(&next);
 }
 
+Test(pins, a_page_that_void_pins_used_up_serves_nobody)
+{
+    struct lodei_slots next;
+    uint32_t first;
+    for (int group = 0; group < 512; group++)
+        cr_assert_not_null(lode_pin(publish(group_new(), block_new())));
+    cr_assert_eq(slots.page_count, 1);
+    lodei_slots_finish(&slots);
+    lodei_slots_init(&next, &next);
+    cr_assert_eq(lodei_slots_take(&next, KEY, &first), 0);
+    cr_assert_geq(first, LODE_HANDLE_PAGE);
+    cr_assert_eq(next.page_count, 1);
+    lodei_slots_verify(&next);
+    lodei_slots_finish(&next);
+}
+
 Test(pins, without_memory_to_park_a_version_nothing_changes)
 {
     uint32_t first = group_new();
