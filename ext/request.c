@@ -259,18 +259,19 @@ static int serve_reserve(const struct plan *plan, struct lodei_record *record)
 static int serve_near(const struct plan *plan, struct lodei_record *record)
 {
     struct lodei_near *offer = lodei_near_take(plan->request->near_ptr);
-    size_t bytes = 0;
     if (offer == NULL)
         return -ENOTSUP;
-    void *ptr = offer->alloc(offer->ctx, plan->request->near_ptr, plan->bytes, plan->align, &bytes);
-    if (ptr == NULL) {
-        lodei_near_drop(offer);
+    void *ptr = offer->alloc(offer->ctx, plan->request->near_ptr, plan->bytes, plan->align);
+    uint64_t serial = offer->serial;
+    lodei_near_drop(offer);
+    if (ptr == NULL)
         return -ENOTSUP;
-    }
     if (plan->request->flags & LODE_REQUEST_ZERO)
         memset(ptr, 0, plan->bytes);
+    else if (lodei_placement(plan->type)->touched)
+        touch(ptr, plan->bytes);
     record->strategy = LODE_STRATEGY_NEAR;
-    record->from.near = offer;
+    record->from.near = serial;
     record->ptr = ptr;
     return 0;
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# `lode herd`: the same creatures from every storage and allocator, of which nothing is left; output;
+# `lode herd`: the same creatures from every storage and allocator, nothing left of them; output;
 # bad input.
 # shellcheck source=tool_tap.sh
 . "$(dirname "$0")/tool_tap.sh"
@@ -81,7 +81,8 @@ fi
 
 # shellcheck disable=SC2086 # words
 lode herd $few --alloc pools
-status_is 0 && out_has "^hash $hash\$" && out_has '^pools, malloc is that of /.*; 1200 frames, seed 1$' &&
+status_is 0 && out_has "^hash $hash\$" &&
+    out_has '^pools, malloc is that of /.*; 1200 frames, seed 1$' &&
     out_has '^creatures: [0-9]+ born, ' && out_has '^memory +1200 +[0-9]' &&
     out_has '; left: 0 blocks of creatures, 0 in all, 0 bytes$'
 say "the figures as text"

@@ -76,7 +76,7 @@ enum lode_strategy {
     LODE_STRATEGY_FREELIST = 8,
     LODE_STRATEGY_OWN = 9,      /**< one of the program */
     LODE_STRATEGY_RESERVE = 10, /**< only in answers: the emergency reserve */
-    LODE_STRATEGY_NEAR = 11,    /**< only in answers: the pool that `near` lies in */
+    LODE_STRATEGY_NEAR = 11,    /**< only in answers: the pool that `near_ptr` lies in */
 };
 #define LODE_STRATEGIES 12
 
@@ -106,7 +106,10 @@ struct lode_request {
     uint16_t reserved2;   /**< must be 0 */
     uint32_t timeout_ms;  /**< how long to wait while over the type's limit */
     uint32_t reserved3;   /**< must be 0 */
-    const void *near_ptr; /**< place it beside this block, if that can be done; NULL: anywhere */
+    const void *near_ptr; /**< place it beside this block, if that can be done; NULL: anywhere. A
+                               Morton pool (lode/morton.h) places it beside one of its own, if its
+                               blocks are large enough: it then goes with that pool, if it was not
+                               freed before */
 };
 
 #define LODE_REQUEST_INIT                                                            \
