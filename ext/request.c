@@ -138,6 +138,7 @@ static void touch(char *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += lodei_page())
         *(volatile char *)(p + i) = 0;
+    *(volatile char *)(p + bytes - 1) = 0; /* it may end on one page more */
 }
 
 /* Pages of `ptr` into memory for good; 0; -EPERM; -EAGAIN. */
