@@ -87,8 +87,10 @@ static int plan_make(const struct lode_request *r, unsigned type, unsigned strat
         bytes = lodei_pool_class_bytes(bytes, align);
         if (bytes == 0)
             return -ENOTSUP;
-    } else if (strategy == LODE_STRATEGY_STACK && (r->flags & LODE_REQUEST_HUGE))
-        return -ENOTSUP;
+    } else if (strategy != LODE_STRATEGY_HEAP && strategy != LODE_STRATEGY_RESERVE &&
+               (r->flags & LODE_REQUEST_HUGE)) {
+        return -ENOTSUP; /* stacks and lent allocators have their memory already */
+    }
     *ret_plan = (struct plan){.request = r,
                               .type = type,
                               .strategy = strategy,

@@ -132,6 +132,9 @@ Test(requestways, a_program_may_lend_allocators)
     cr_assert_eq(stats_of(LODE_MEMORY_SYSTEM).live, 3);
     cr_assert_eq(lode_cpool_acquire(cpool), a[2].ptr);
     cr_assert_eq(lode_alloc_free_many(a, 3), 0);
+    r.flags = LODE_REQUEST_HUGE;
+    assert_refused(&r, -ENOTSUP);
+    r.flags = 0;
     r.bytes = 129;
     assert_refused(&r, -ENOTSUP);
     cr_assert_eq(lode_request_lend(LODE_STRATEGY_BUDDY, NULL), 0);

@@ -145,11 +145,14 @@ struct lode_allocation {
  * @ret_allocation  Written only on success. Freed with lode_alloc_free().
  * Returns   0; -EINVAL bad type, strategy, flag or align, a reserved field not 0; -E2BIG a non-zero
  *           tail this version does not know; -ENOTSUP MOVABLE, a type or strategy this version does
- *           not have or that cannot serve this size, alignment or DMA, or one that nobody has lent;
- *           -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT over it all that time;
- *           -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK; -ENOMEM. On
- * error nothing changed but the figures. Threads   Any, concurrently. Waits only for the limit; not
- * a cancellation point. Moves     No.
+ *           not have, that cannot serve this size, alignment, DMA or HUGE, or that nobody has
+ *           lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT over it all that
+ *           time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK; -ENOMEM.
+ *           On error nothing changed but the figures.
+ *
+ * Threads   Any, concurrently. Waits only for the limit; not a cancellation point.
+ *
+ * Moves     No.
  */
 LODE_API LODE_NODISCARD int lode_alloc(const struct lode_request *request,
                                        struct lode_allocation *ret_allocation);
