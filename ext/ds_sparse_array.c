@@ -8,7 +8,7 @@
  *
  * Inserting and removing move the items behind the place and count the ranks of the words behind it
  * on or back: O(items of the chunk). A chunk's capacity grows by half and shrinks to a half when
- * three quarters are unused; it never exceeds the indices of a chunk, nor the array's cap.
+ * three quarters are unused; it never exceeds the indices of a chunk.
  *
  * Owns nothing but what a caller's array points to. No locks. Each step that can fail comes before
  * the first that changes anything.

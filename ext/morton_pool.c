@@ -164,6 +164,32 @@ static int open_heap(const struct lode_morton_pool_opts *opts, struct lode_heap 
     return lode_heap_create(&heap_opts, ret_heap);
 }
 
+/* ---- requests with near_ptr ---- */
+
+static int near_owns(void *ctx, const void *near)
+{
+    return lodei_morton_chunk_at(ctx, near) != NULL;
+}
+
+/* Slots are aligned to what divides their stride, chunks to their size. */
+static void *near_alloc(void *ctx, const void *near, size_t bytes, size_t align)
+{
+    struct lode_morton_pool *pool = ctx;
+    size_t stride = pool->cut.stride;
+    void *block = NULL;
+    if (bytes > stride || align > lodei_min(stride & (0 - stride), pool->cut.chunk_bytes) ||
+        lode_morton_pool_acquire_near(pool, LODE_MORTON_NO_CODE, near, &block, NULL) != 0)
+        return NULL;
+    return block;
+}
+
+static int near_free(void *ctx, void *block)
+{
+    return lode_morton_pool_release(ctx, block);
+}
+
+/* ---- create, destroy ---- */
+
 int lode_morton_pool_create(const struct lode_morton_pool_opts *opts,
                             struct lode_morton_pool **ret_pool)
 {
@@ -198,6 +224,9 @@ int lode_morton_pool_create(const struct lode_morton_pool_opts *opts,
     lodei_list_push_back(&pools, &pool->link);
     pthread_mutex_unlock(&pools_lock);
     lodei_registry_add(&pool->registered, "morton", o.name, pool, describe);
+    pool->near =
+        (struct lodei_near){.ctx = pool, .owns = near_owns, .alloc = near_alloc, .free = near_free};
+    lodei_near_add(&pool->near);
     *ret_pool = pool;
     return 0;
 
@@ -230,6 +259,7 @@ void lode_morton_pool_destroy(struct lode_morton_pool *pool)
 {
     if (pool == NULL)
         return;
+    lodei_near_remove(&pool->near);
     lodei_registry_remove(&pool->registered);
     pthread_mutex_lock(&pools_lock);
     lodei_list_remove(&pool->link);

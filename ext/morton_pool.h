@@ -49,6 +49,7 @@
 
 #include "base/bits.h"
 #include "ext/morton_lock.h"
+#include "ext/near.h"
 #include "ext/registry.h"
 #include "lode/morton.h"
 
@@ -172,6 +173,7 @@ struct lode_morton_pool {
     struct chunk_slab *slabs;
     _Atomic uint64_t shared_metadata_bytes; /* pool, table, chunk structures */
 
+    struct lodei_near near; /* for requests beside a block of this pool */
     struct lodei_registered registered;
     struct lodei_list link; /* in the list of all pools, for fork() */
 };

@@ -7,7 +7,9 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t unused = PTHREAD_COND_INITIALIZER;
-static struct lodei_list offers = {&offers, &offers}; /* guarded by lock */
+/* Guarded by lock. */
+static struct lodei_list offers = {&offers, &offers};
+static uint64_t last_serial;
 
 static void fork_prepare(void)
 {
@@ -37,6 +39,7 @@ void lodei_near_add(struct lodei_near *offer)
 {
     pthread_mutex_lock(&lock);
     offer->users = 0;
+    offer->serial = ++last_serial;
     lodei_list_push_back(&offers, &offer->link);
     pthread_mutex_unlock(&lock);
 }
@@ -83,6 +86,21 @@ struct lodei_near *lodei_near_take(const void *near)
     while (offer != NULL && !offer->owns(offer->ctx, near))
         offer = step(offer);
     return offer;
+}
+
+struct lodei_near *lodei_near_again(uint64_t serial)
+{
+    struct lodei_near *found = NULL;
+    pthread_mutex_lock(&lock);
+    for (struct lodei_list *l = offers.next; l != &offers && found == NULL; l = l->next) {
+        struct lodei_near *offer = lode_container_of(l, struct lodei_near, link);
+        if (offer->serial == serial)
+            found = offer;
+    }
+    if (found != NULL)
+        found->users++;
+    pthread_mutex_unlock(&lock);
+    return found;
 }
 
 void lodei_near_drop(struct lodei_near *offer)

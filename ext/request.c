@@ -87,8 +87,10 @@ static int plan_make(const struct lode_request *r, unsigned type, unsigned strat
         bytes = lodei_pool_class_bytes(bytes, align);
         if (bytes == 0)
             return -ENOTSUP;
-    } else if (strategy == LODE_STRATEGY_STACK && (r->flags & LODE_REQUEST_HUGE))
-        return -ENOTSUP;
+    } else if (strategy != LODE_STRATEGY_HEAP && strategy != LODE_STRATEGY_RESERVE &&
+               (r->flags & LODE_REQUEST_HUGE)) {
+        return -ENOTSUP; /* stacks and lent allocators have their memory already */
+    }
     *ret_plan = (struct plan){.request = r,
                               .type = type,
                               .strategy = strategy,
@@ -138,6 +140,7 @@ static void touch(char *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += lodei_page())
         *(volatile char *)(p + i) = 0;
+    *(volatile char *)(p + bytes - 1) = 0; /* it may end on one page more */
 }
 
 /* Pages of `ptr` into memory for good; 0; -EPERM; -EAGAIN. */
@@ -259,18 +262,19 @@ static int serve_reserve(const struct plan *plan, struct lodei_record *record)
 static int serve_near(const struct plan *plan, struct lodei_record *record)
 {
     struct lodei_near *offer = lodei_near_take(plan->request->near_ptr);
-    size_t bytes = 0;
     if (offer == NULL)
         return -ENOTSUP;
-    void *ptr = offer->alloc(offer->ctx, plan->request->near_ptr, plan->bytes, plan->align, &bytes);
-    if (ptr == NULL) {
-        lodei_near_drop(offer);
+    void *ptr = offer->alloc(offer->ctx, plan->request->near_ptr, plan->bytes, plan->align);
+    uint64_t serial = offer->serial;
+    lodei_near_drop(offer);
+    if (ptr == NULL)
         return -ENOTSUP;
-    }
     if (plan->request->flags & LODE_REQUEST_ZERO)
         memset(ptr, 0, plan->bytes);
+    else if (lodei_placement(plan->type)->touched)
+        touch(ptr, plan->bytes);
     record->strategy = LODE_STRATEGY_NEAR;
-    record->from.near = offer;
+    record->from.near = serial;
     record->ptr = ptr;
     return 0;
 }

@@ -47,7 +47,7 @@ struct lodei_record {
     union {
         struct lode_cpool *pool;
         struct lodei_request_stack *stack;
-        struct lodei_near *near;
+        uint64_t near; /* serial of the offer */
         struct lode_allocator lent;
     } from;
 };

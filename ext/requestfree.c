@@ -48,10 +48,12 @@ static int give_back(struct lodei_record *record)
         lodei_reserve_free(ptr, record->bytes);
         return 0;
     case LODE_STRATEGY_NEAR: {
-        struct lodei_near *offer = record->from.near;
-        int error = offer->free(offer->ctx, ptr);
-        if (error == 0)
+        struct lodei_near *offer = lodei_near_again(record->from.near);
+        int error = 0; /* where the pool has gone, the block went with it */
+        if (offer != NULL) {
+            error = offer->free(offer->ctx, ptr);
             lodei_near_drop(offer);
+        }
         return error;
     }
     default: {

@@ -35,8 +35,8 @@ def compile_alone(compiler, language, standard, header, options=()):
     includes = [f"-I{os.path.join(tap.ROOT, d)}" for d in INCLUDE_DIRS]
     source = f"#include <{header}>\n#include <{header}>\n"
     done = subprocess.run([compiler, "-x", language, f"-std={standard}", *warnings, *includes,
-                           *options, "-fsyntax-only", "-"], input=source, capture_output=True, text=True,
-                          check=False)
+                           *options, "-fsyntax-only", "-"],
+                          input=source, capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stderr
 
 

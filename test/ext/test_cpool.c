@@ -367,6 +367,22 @@ Test(cpool, the_depot_gives_back_what_nobody_wants)
     lode_cpool_destroy(cp);
 }
 
+Test(cpool, the_depot_keeps_what_was_wanted)
+{
+    struct lode_pool_opts o = opts_of(64);
+    void *objects[1500];
+    o.epoch_acquires = UINT32_MAX;
+    struct lode_cpool *cp = made(&o);
+    for (int epoch = 0; epoch < 5; epoch++) {
+        cr_assert_eq(lode_cpool_acquire_many(cp, objects, 1500), 1500);
+        cr_assert_eq(lode_cpool_release_many(cp, objects, 1500), 0);
+        if (epoch > 0)
+            lode_cpool_tick(cp);
+    }
+    cr_assert_geq(stats_of(cp).hot, 1400);
+    lode_cpool_destroy(cp);
+}
+
 Test(cpool, the_depot_is_bounded)
 {
     struct lode_pool_opts o = opts_of(16);

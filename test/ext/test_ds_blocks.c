@@ -125,8 +125,10 @@ Test(ds_blocks, a_reserve_that_fails_midway_gives_everything_back)
         int status = pooled_wide_reserve(&p, 200);
         cr_assert(status == 0 || (status == -ENOMEM && m->block_count == blocks));
         m->fail_at = m->calls + k;
+        size_t chunks = v.core.chunk_count;
         int also = stable_wide_reserve(&v, 200);
         cr_assert(also == 0 || (also == -ENOMEM && v.core.capacity == 8));
+        cr_assert(also == 0 || v.core.chunk_count == chunks);
         pooled_wide_trim(&p);
         stable_wide_trim(&v);
     }

@@ -116,6 +116,11 @@ Test(ds_interner, caps_on_strings_and_on_bytes)
     cr_assert_eq(lode_interner_find(&names, "abc", 3), 0);
     cr_assert_eq(lode_interner_count(&names), 3);
     lode_interner_finish(&names);
+    lode_interner_init(&names, 0, 20, NULL);
+    cr_assert_eq(lode_intern(&names, "12345678", 8, &id), 0);
+    cr_assert_eq(lode_intern(&names, "12345678901", 11, &id), -ENOSPC, "its end counts, too");
+    cr_assert_eq(lode_intern(&names, "1234567890", 10, &id), 0);
+    lode_interner_finish(&names);
 }
 
 Test(ds_interner, each_allocation_may_fail)

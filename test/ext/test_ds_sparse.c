@@ -55,6 +55,23 @@ Test(ds_sparse_set, ids_stay_and_stale_ones_are_told)
     mobs_finish(&s);
 }
 
+/* A slot that has lived more than half its lives would take as many from all made after it. */
+Test(ds_sparse_set, trimming_keeps_a_slot_that_has_lived_long)
+{
+    struct mobs s = {0};
+    lode_sparse_id id = 0;
+    s.set.max_lives = 6;
+    for (uint32_t lives = 1; lives <= 4; lives++) {
+        cr_assert_eq(mobs_add(&s, 1, &id), 0);
+        cr_assert_eq(mobs_remove(&s, id), 0);
+        if (lives >= 3) {
+            mobs_trim(&s);
+            cr_assert_eq(s.set.slot_count, lives > 3);
+        }
+    }
+    mobs_finish(&s);
+}
+
 Test(ds_sparse_set, a_slot_retires_before_its_generation_comes_again)
 {
     struct mobs s = {0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Object pools: constructors and destructors, and seeded runs against a naive model. */
+/* Object pools: constructors and destructors, seeded runs against a naive model, and the table of
+ * chunks where they lie anyhow. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -284,4 +285,41 @@ Test(poolmodel, does_what_a_naive_model_does)
         run_model(sizes[i], 100, (uint32_t)i + 100, LODE_POOL_ZERO);
         run_model(sizes[i], 1000, (uint32_t)i + 200, LODE_POOL_REMOTE | LODE_POOL_TOUCH);
     }
+}
+
+/* Chunks that share a place in the table are found when one of them has gone. Of chunks that follow
+ * each other none would: there are holes for them all over a heap. */
+Test(poolmodel, chunks_are_found_when_others_have_gone)
+{
+    enum { CHUNKS = 512, EACH = 8, HOLES = 8 * CHUNKS };
+    static void *objects[CHUNKS * EACH], *between[HOLES];
+    struct lode_pool_opts o = opts_of(8192);
+    uint32_t random = 1;
+    cr_assert_eq(lode_heap_create(NULL, &o.heap), 0);
+    for (size_t i = 0; i < HOLES; i++)
+        between[i] = lode_heap_aligned_alloc(o.heap, 65536, 65536);
+    for (size_t i = 0; i < HOLES; i++) {
+        random = random * 1664525 + 1013904223;
+        if (random >> 29 == 0)
+            lode_free(between[i]);
+    }
+    struct lode_pool *pool = made(&o);
+    cr_assert_eq(lode_pool_acquire_many(pool, objects, CHUNKS * EACH), CHUNKS * EACH);
+    cr_assert_eq(stats_of(pool).chunk_objects, EACH);
+    for (size_t step = 2; step <= 8; step *= 2) {
+        for (size_t i = 0; i < CHUNKS * EACH; i++)
+            if ((uintptr_t)objects[i] / 65536 % step != 0) {
+                cr_assert_eq(lode_pool_release(pool, objects[i]), 0);
+                objects[i] = NULL;
+            }
+        cr_assert_gt(lode_pool_shrink(pool), 0);
+        for (size_t i = 0; i < CHUNKS * EACH; i++)
+            cr_assert(objects[i] == NULL || lode_pool_owns(pool, objects[i]));
+        for (size_t i = 0; i < CHUNKS * EACH; i++)
+            if (objects[i] == NULL)
+                objects[i] = lode_pool_acquire(pool);
+    }
+    cr_assert_eq(lode_pool_release_many(pool, objects, CHUNKS * EACH), 0);
+    lode_pool_destroy(pool);
+    lode_heap_destroy(o.heap);
 }

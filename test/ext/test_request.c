@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/attr.h"
@@ -273,6 +274,8 @@ Test(request, what_is_not_live_cannot_be_freed)
     cr_assert_eq(lode_alloc_free(&never), -EINVAL);
     never.id = b.id + ((uint64_t)1 << 32);
     cr_assert_eq(lode_alloc_free(&never), -EINVAL);
+    for (never.id = 0; never.id < 1024; never.id++) /* as records that were never used have it */
+        cr_assert_eq(lode_alloc_free(&never), -EINVAL);
     put(&again);
     put(&b);
     cr_assert_eq(lode_alloc_free(&b), -EINVAL);
@@ -299,6 +302,18 @@ Test(request, zeroed_memory_reads_as_zero)
             memset(a.ptr, 0xff, a.bytes);
             put(&a);
         }
+    cr_assert_eq(lode_request_limit_set(LODE_MEMORY_SYSTEM, 0), 0);
+    for (int round = 0; round < 2; round++) {
+        struct lode_request r = of(1000, LODE_MEMORY_SYSTEM);
+        struct lode_allocation a;
+        r.flags = LODE_REQUEST_ZERO | LODE_REQUEST_CRITICAL;
+        cr_assert_eq(lode_alloc(&r, &a), 0);
+        cr_assert_eq(a.strategy, LODE_STRATEGY_RESERVE);
+        for (size_t i = 0; i < a.bytes; i++)
+            cr_assert_eq(((unsigned char *)a.ptr)[i], 0);
+        memset(a.ptr, 0xff, a.bytes);
+        put(&a);
+    }
 }
 
 static size_t locked_kib(void)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests served by threads' stacks, by allocators that the program lends, and beside other
- * blocks.
- */
+/* Requests served by threads' stacks, by allocators that the program lends, beside other blocks,
+ * and from touched memory. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "ext/near.h"
+#include "lode/morton.h"
 #include "lode/cpool.h"
 #include "lode/request.h"
 
@@ -130,6 +132,9 @@ Test(requestways, a_program_may_lend_allocators)
     cr_assert_eq(stats_of(LODE_MEMORY_SYSTEM).live, 3);
     cr_assert_eq(lode_cpool_acquire(cpool), a[2].ptr);
     cr_assert_eq(lode_alloc_free_many(a, 3), 0);
+    r.flags = LODE_REQUEST_HUGE;
+    assert_refused(&r, -ENOTSUP);
+    r.flags = 0;
     r.bytes = 129;
     assert_refused(&r, -ENOTSUP);
     cr_assert_eq(lode_request_lend(LODE_STRATEGY_BUDDY, NULL), 0);
@@ -168,7 +173,7 @@ Test(requestways, a_block_beside_another)
         put(&near);
         cr_assert_eq(plain.distance_bytes, 0);
     }
-    cr_assert_leq(beside, anywhere);
+    cr_assert_lt(beside, anywhere);
     for (int i = 0; i < 400; i++)
         if (i % 3 != 0)
             put(&a[i]);
@@ -183,14 +188,13 @@ static int offer_owns(void *ctx, const void *near)
     return (const char *)near >= slots[0] && (const char *)near < slots[4];
 }
 
-static void *offer_alloc(void *ctx, const void *near, size_t bytes, size_t align, size_t *ret_bytes)
+static void *offer_alloc(void *ctx, const void *near, size_t bytes, size_t align)
 {
     int at = (int)(((const char *)near - slots[0]) / 64), beside = at ^ 1;
     (void)ctx;
     if (bytes > 64 || align > 64 || slots_used[beside])
         return NULL;
     slots_used[beside] = 1;
-    *ret_bytes = 64;
     return slots[beside];
 }
 
@@ -221,4 +225,81 @@ Test(requestways, a_pool_that_knows_places_is_asked_first)
     a = got(&r);
     cr_assert_eq(a.strategy, LODE_STRATEGY_HEAP);
     put(&a);
+}
+
+static size_t used_by_system(void)
+{
+    struct lode_request_stats s = {.size = sizeof(s)};
+    cr_assert_eq(lode_request_stats_get(LODE_MEMORY_SYSTEM, &s), 0);
+    return s.used_bytes;
+}
+
+Test(requestways, a_morton_pool_places_beside_its_blocks)
+{
+    struct lode_morton_pool_opts o = LODE_MORTON_POOL_OPTS_INIT;
+    struct lode_morton_pool *pool;
+    struct lode_request r = of(60, LODE_MEMORY_SYSTEM);
+    size_t used = used_by_system();
+    void *cell;
+    uint64_t code;
+    o.block_bytes = 128;
+    cr_assert_eq(lode_morton_pool_create(&o, &pool), 0);
+    cr_assert_eq(lode_morton_pool_acquire(pool, 77, &cell), 0);
+    r.near_ptr = cell;
+    struct lode_allocation a = got(&r), b = got(&r);
+    cr_assert(a.strategy == LODE_STRATEGY_NEAR && b.strategy == LODE_STRATEGY_NEAR);
+    cr_assert(a.distance_bytes < 4096 && b.distance_bytes < 4096 && a.ptr != b.ptr);
+    cr_assert_eq(lode_morton_pool_code(pool, a.ptr, &code), -ENODATA);
+    put(&a);
+    cr_assert_eq(lode_alloc_free(&a), -EINVAL);
+    cr_assert_eq(lode_morton_pool_code(pool, a.ptr, &code), -EINVAL);
+    r.bytes = 129;
+    a = got(&r);
+    cr_assert_eq(a.strategy, LODE_STRATEGY_HEAP, "too large for it");
+    put(&a);
+    r.bytes = 60;
+    r.align = 256;
+    a = got(&r);
+    cr_assert(a.strategy == LODE_STRATEGY_HEAP && (uintptr_t)a.ptr % 256 == 0);
+    put(&a);
+    r.align = 128;
+    r.flags = LODE_REQUEST_ZERO;
+    cr_assert_eq(lode_alloc(&r, &a), 0);
+    cr_assert(a.strategy == LODE_STRATEGY_NEAR && (uintptr_t)a.ptr % 128 == 0);
+    for (size_t i = 0; i < a.bytes; i++)
+        cr_assert_eq(((char *)a.ptr)[i], 0);
+    put(&a);
+    cr_assert_gt(used_by_system(), used);
+    lode_morton_pool_destroy(pool); /* b goes with it */
+    put(&b);
+    cr_assert_eq(lode_alloc_free(&b), -EINVAL);
+    cr_assert_eq(used_by_system(), used);
+}
+
+/* Is every page of it in memory? */
+static int is_resident(const struct lode_allocation *a)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)a->ptr / page * page;
+    uintptr_t end = ((uintptr_t)a->ptr + a->bytes + page - 1) / page * page;
+    for (; first < end; first += page) {
+        unsigned char in_core;
+        cr_assert_eq(mincore((void *)first, page, &in_core), 0);
+        if ((in_core & 1) == 0)
+            return 0;
+    }
+    return 1;
+}
+
+Test(requestways, sound_is_played_from_touched_memory)
+{
+    static const size_t sizes[] = {64, 192, 5056, 70000, 1 << 20};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (int n = 0; n < 64; n++) {
+            struct lode_request r = of(sizes[i], LODE_MEMORY_AUDIO);
+            struct lode_allocation a;
+            r.tag = 77; /* a heap nobody else has touched */
+            cr_assert_eq(lode_alloc(&r, &a), 0);
+            cr_assert(is_resident(&a), "%zu bytes, the %dth", sizes[i], n);
+        }
 }

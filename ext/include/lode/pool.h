@@ -158,8 +158,9 @@ LODE_API int lode_pool_release_slow(struct lode_pool *pool, void *object);
  * Returns    0; -EINVAL object_bytes 0 or too large, a bad align, flag, activity, kind or percent,
  *            initial over max, cache_objects or a reserved field not 0, heap together with tag or
  *            kind, LODE_POOL_REMOTE together with a destructor; -E2BIG opts has a non-zero tail
- * this version does not know; -ENOTSUP a kind this version does not have; -ENOMEM. Threads    Any,
- * concurrently.
+ *            this version does not know; -ENOTSUP a kind this version does not have; -ENOMEM.
+ *
+ * Threads    Any, concurrently.
  */
 LODE_API LODE_NODISCARD int lode_pool_create(const struct lode_pool_opts *opts,
                                              struct lode_pool **ret_pool);

@@ -89,10 +89,13 @@ struct lode_predictor {
  * if the tool moves steadily, around it if it stays or its way cannot be told.
  *
  * Returns  1 a hint was given; 0 the last one is good still; -EINVAL a position or radius that is
- * no number, or a channel there is not; -ERANGE; -ENOMEM. The edit is not noted if its position is
- * refused; else it is. Threads  One at a time for one predictor. Source   The alpha-beta filter
- * (Kalata, "The tracking index", IEEE TAES 20, 1984) with alpha 1, for the position is known
- * exactly, and beta 1/2.
+ *          no number, or a channel there is not; -ERANGE; -ENOMEM. The edit is not noted if its
+ *          position is refused; else it is.
+ *
+ * Threads  One at a time for one predictor.
+ *
+ * Source   The alpha-beta filter (Kalata, "The tracking index", IEEE TAES 20, 1984) with alpha 1,
+ *          for the position is known exactly, and beta 1/2.
  */
 LODE_API LODE_NODISCARD int lode_predict_observe(struct lode_predictor *predictor,
                                                  struct lode_sdf *sdf, const float position[3],

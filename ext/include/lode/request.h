@@ -76,7 +76,7 @@ enum lode_strategy {
     LODE_STRATEGY_FREELIST = 8,
     LODE_STRATEGY_OWN = 9,      /**< one of the program */
     LODE_STRATEGY_RESERVE = 10, /**< only in answers: the emergency reserve */
-    LODE_STRATEGY_NEAR = 11,    /**< only in answers: the pool that `near` lies in */
+    LODE_STRATEGY_NEAR = 11,    /**< only in answers: the pool that `near_ptr` lies in */
 };
 #define LODE_STRATEGIES 12
 
@@ -106,7 +106,10 @@ struct lode_request {
     uint16_t reserved2;   /**< must be 0 */
     uint32_t timeout_ms;  /**< how long to wait while over the type's limit */
     uint32_t reserved3;   /**< must be 0 */
-    const void *near_ptr; /**< place it beside this block, if that can be done; NULL: anywhere */
+    const void *near_ptr; /**< place it beside this block, if that can be done; NULL: anywhere. A
+                               Morton pool (lode/morton.h) places it beside one of its own, if its
+                               blocks are large enough: it then goes with that pool, if it was not
+                               freed before */
 };
 
 #define LODE_REQUEST_INIT                                                            \
@@ -142,11 +145,14 @@ struct lode_allocation {
  * @ret_allocation  Written only on success. Freed with lode_alloc_free().
  * Returns   0; -EINVAL bad type, strategy, flag or align, a reserved field not 0; -E2BIG a non-zero
  *           tail this version does not know; -ENOTSUP MOVABLE, a type or strategy this version does
- *           not have or that cannot serve this size, alignment or DMA, or one that nobody has lent;
- *           -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT over it all that time;
- *           -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK; -ENOMEM. On
- * error nothing changed but the figures. Threads   Any, concurrently. Waits only for the limit; not
- * a cancellation point. Moves     No.
+ *           not have, that cannot serve this size, alignment, DMA or HUGE, or that nobody has
+ *           lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT over it all that
+ *           time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK; -ENOMEM.
+ *           On error nothing changed but the figures.
+ *
+ * Threads   Any, concurrently. Waits only for the limit; not a cancellation point.
+ *
+ * Moves     No.
  */
 LODE_API LODE_NODISCARD int lode_alloc(const struct lode_request *request,
                                        struct lode_allocation *ret_allocation);

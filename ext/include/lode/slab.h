@@ -76,7 +76,9 @@ struct lode_slab_opts {
  * @ret_slab  Written only on success: the caller owns it, and ends it with lode_slab_destroy().
  * Returns    0; -EINVAL sizes that do not rise, are no multiples of 16, too large or too many,
  *            slab_bytes no power of two or out of range, flags, tag and heap both; -E2BIG opts has
- * a non-zero tail this version does not know; -ENOMEM. Threads    Any, concurrently.
+ *            a non-zero tail this version does not know; -ENOMEM.
+ *
+ * Threads    Any, concurrently.
  */
 LODE_API LODE_NODISCARD int lode_slab_create(const struct lode_slab_opts *opts,
                                              struct lode_slab **ret_slab);
