@@ -21,8 +21,10 @@
  *
  *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
  *
- * Blocks are freed under the lock of where they waited: when lodei_grace_wait() has had each lock
- * once, none is on its way to a heap that is about to be destroyed.
+ * The queue is freed from its head on, in the order in which blocks came there. They keep the epoch
+ * at which they were given up, by which lodei_grace_wait() finds those it is about, whoever's
+ * record they were in. Blocks are freed under the lock of where they waited: when it has had each
+ * lock once, none is on its way to a heap that is about to be destroyed.
  *
  * Locks, in this order: `records_lock` for the list of records, record->busy (the thread's own but
  * for lodei_grace_settle()), `lock` for the queue. All are held around fork(), so that what waits
@@ -220,19 +222,24 @@ static uint64_t oldest_section(void)
 
 /* ---- blocks in a record ---- */
 
-/* Free what can go of what waits in a record; it is locked. */
-static void record_settle(struct record *r)
+/* Free what was given up before an epoch of what waits in a record; it is locked. */
+static void record_free(struct record *r, uint64_t before)
 {
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), gone = 0;
-    /* Sections that begin from here on are later than all that waits here. */
-    atomic_fetch_add(&epoch, 1);
-    uint64_t oldest = oldest_section();
-    while (gone < count && r->held[gone].epoch < oldest)
+    while (gone < count && r->held[gone].epoch < before)
         lode_free(r->held[gone++].block);
     if (gone == 0)
         return;
     memmove(r->held, r->held + gone, (count - gone) * sizeof(r->held[0]));
     atomic_store_explicit(&r->held_count, count - gone, memory_order_relaxed);
+}
+
+/* Free what can go of what waits in a record; it is locked. */
+static void record_settle(struct record *r)
+{
+    /* Sections that begin from here on are later than all that waits here. */
+    atomic_fetch_add(&epoch, 1);
+    record_free(r, oldest_section());
 }
 
 /* ---- the common queue; under lock ---- */
@@ -256,13 +263,12 @@ static int queue_grow(void)
     return 0;
 }
 
-static int queue_push(void *block)
+static int queue_push(struct waiting waiting)
 {
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
     int status = count == queue_capacity ? queue_grow() : 0;
     if (status == 0) {
-        uint64_t now = atomic_fetch_add(&epoch, 1); /* in rising epoch, also behind older blocks */
-        queue[(queue_first + count) & (queue_capacity - 1)] = (struct waiting){block, now};
+        queue[(queue_first + count) & (queue_capacity - 1)] = waiting;
         atomic_store_explicit(&queue_count, count + 1, memory_order_relaxed);
     }
     return status;
@@ -282,14 +288,29 @@ static int queue_settle(void)
     return gone == HELD;
 }
 
+/* Free all that was given up before an epoch, wherever in the queue it is. */
+static void queue_free(uint64_t before)
+{
+    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct waiting waiting = queue[(queue_first + i) & (queue_capacity - 1)];
+        if (waiting.epoch < before)
+            lode_free(waiting.block);
+        else
+            queue[(queue_first + kept++) & (queue_capacity - 1)] = waiting;
+    }
+    atomic_store_explicit(&queue_count, kept, memory_order_relaxed);
+}
+
 /* Move what waits in a record to the queue; both are locked. 0 or -ENOMEM, and the rest stays. */
 static int record_spill(struct record *r)
 {
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), moved = 0;
-    while (moved < count && queue_push(r->held[moved].block) == 0)
+    while (moved < count && queue_push(r->held[moved]) == 0)
         moved++;
     memmove(r->held, r->held + moved, (count - moved) * sizeof(r->held[0]));
     atomic_store_explicit(&r->held_count, count - moved, memory_order_relaxed);
+    atomic_fetch_add(&epoch, 1); /* as in record_settle() */
     return moved == count ? 0 : -ENOMEM;
 }
 
@@ -474,7 +495,17 @@ void lodei_grace_wait(void)
     uint64_t now = atomic_fetch_add(&epoch, 1);
     while (oldest_section() <= now)
         sched_yield();
-    lodei_grace_settle();
+    /* What was given up by then goes whatever sections there are: those of a later epoch cannot
+     * know of it, nor can one that has only just published an epoch as old. It moves from records
+     * to the queue, if at all, and never back. */
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
+        record_lock(r);
+        record_free(r, now + 1);
+        record_unlock(r);
+    }
+    pthread_mutex_lock(&lock);
+    queue_free(now + 1);
+    pthread_mutex_unlock(&lock);
 }
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)

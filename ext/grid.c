@@ -176,9 +176,12 @@ static int group_make(struct lodei_grid *grid, uint64_t key, uint32_t *ret_first
             return status;
         table = atomic_load_explicit(&grid->table, memory_order_relaxed);
     }
-    int status = lodei_slots_take(&grid->slots, key, ret_first);
+    int status = lodei_slots_take(&grid->slots, LODEI_KEY_FREE, ret_first);
     if (status == 0) {
+        /* The key after the entry: who was about to publish in this group when it was given up
+         * may do so now, and what is published must be found. */
         table_put(table, key, *ret_first);
+        lodei_group_key_set(*ret_first, key);
         verify_group(grid, *ret_first);
     }
     return status;

@@ -84,7 +84,8 @@ LODE_INLINE uint32_t lodei_grid_home(uint64_t key)
 LODE_INLINE uint32_t lodei_grid_table_find(const struct lodei_grid_table *table, uint64_t key)
 {
     for (uint32_t i = lodei_grid_home(key);; i += LODEI_ENTRY_STEP) {
-        /* acquire: pairs with the release in table_put(): the group's key is visible */
+        /* acquire: pairs with the releases in table_put(), the group's page is visible, and in
+         * table_clear(), that the tables changed is visible */
         uint32_t entry =
             atomic_load_explicit(&table->entries[i & table->mask], memory_order_acquire);
         if (entry == 0)

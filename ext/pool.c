@@ -24,10 +24,13 @@
 
 #define OBJECT_BYTES_MIN ((size_t)8)
 /* A chunk is 64 KiB, less only where the pool can never be that large, more where that would not
- * hold 8 objects. */
+ * hold 8 objects, and up to 1 MiB where `initial` asks for more than 16 of them: the fewer chunks
+ * there are, the fewer cache lines a burst of releases has to look at. */
 #define CHUNK_BYTES       ((size_t)64 << 10)
+#define CHUNK_BYTES_MOST  ((size_t)1 << 20)
 #define CHUNK_BYTES_LEAST ((size_t)4 << 10)
 #define CHUNK_OBJECTS     8
+#define CHUNKS_INITIAL    16
 /* What waits on the hot list keeps its chunk: so many bytes at most. */
 #define HOT_BYTES ((size_t)64 << 10)
 
@@ -76,6 +79,8 @@ static void set_sizes(struct lodei_pool *p, const struct lode_pool_opts *o)
     p->object_bytes = lodei_round_up(bytes, p->align);
     size_t chunk = CHUNK_BYTES;
     while (chunk / p->object_bytes < CHUNK_OBJECTS)
+        chunk *= 2;
+    while (chunk < CHUNK_BYTES_MOST && o->initial / CHUNKS_INITIAL > chunk / p->object_bytes)
         chunk *= 2;
     size_t useful = o->max != 0 ? o->max : SIZE_MAX;
     while (chunk > CHUNK_BYTES_LEAST && chunk > p->align && chunk / 2 / p->object_bytes >= useful)

@@ -7,11 +7,12 @@
  * A word holds the address, the pins, the state and ten bits of the owner's; every transition is
  * one compare-and-swap of it:
  *
- *     FREE -publish-> LIVE -swap-> LIVE ...      -release-> BUSY -> FREE   (generation + 1)
- *                     LIVE, pinned -swap->  PARKED               the old version is parked
- *                     LIVE, PARKED, pinned -release-> ZOMBIE     (generation + 1)
- *                     PARKED -last unpin-> LIVE, ZOMBIE -last unpin-> FREE, ZOMBIE -publish->
- * PARKED
+ *     FREE -publish-> LIVE -swap-> LIVE ...   -release-> BUSY -> FREE      (generation + 1)
+ *     LIVE or PARKED, pinned -swap-> PARKED   the old version is parked
+ *     LIVE or PARKED, pinned -release-> BUSY -> ZOMBIE                      (generation + 1)
+ *     PARKED -last unpin-> LIVE
+ *     ZOMBIE -last unpin-> FREE
+ *     ZOMBIE -publish-> PARKED                its last version is parked
  *
  * Pins count for the slot, not for a version: a parked version is freed when the slot has no pin at
  * all. A generation is raised before its slot can be published again, so a handle that matches
@@ -20,10 +21,10 @@
  * again.
  *
  * `table_lock` guards the directory and the pages nobody owns; the lock of parked.c every
- * transition to PARKED, and from PARKED or ZOMBIE to what is neither. Both are held around fork().
- * Neither is held while a block is freed. Groups are given back in slotgroups.c. Pages are made of
- * the heap "handles" and stay for ever: a handle of an owner that is gone must find its slot, to be
- * found stale.
+ * transition to PARKED, and the end of the last pin of a PARKED or ZOMBIE slot. Both are held
+ * around fork(). Neither is held while a block is freed. Groups are given back in slotgroups.c.
+ * Pages are made of the heap "handles" and stay for ever: a handle of an owner that is gone must
+ * find its slot, to be found stale.
  */
 #include "ext/slots.h"
 
@@ -222,6 +223,15 @@ static void slot_finish(struct lode_handle_page *page, uint32_t at)
     __atomic_store_n(&page->words[at], lodei_free_word(generation), __ATOMIC_SEQ_CST);
 }
 
+/* Nearly always told by the first group. */
+static int page_is_usable(const struct lode_handle_page *page)
+{
+    for (uint32_t at = 0; at < LODE_HANDLE_PAGE; at += 8)
+        if (group_is_usable(page, at))
+            return 1;
+    return 0;
+}
+
 void lodei_slots_finish(struct lodei_slots *slots)
 {
     struct lode_handle_page *page, *next;
@@ -232,6 +242,8 @@ void lodei_slots_finish(struct lodei_slots *slots)
         for (uint32_t at = 0; at < page->groups_used * 8; at++)
             slot_finish(page, at);
         __atomic_store_n(&page->owner, NULL, __ATOMIC_RELAXED);
+        if (!page_is_usable(page))
+            continue;
         page->next = spare_pages;
         spare_pages = page;
     }
@@ -291,15 +303,23 @@ static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t nex
 
 /* ---- lives ---- */
 
+static int group_key_is(const struct lode_handle_page *page, uint32_t index, uint64_t key)
+{
+    /* acquire: pairs with the release in lodei_slots_take() */
+    return __atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) == key;
+}
+
 /* A slot freed while pinned, and still pinned, is published again: its last version is parked. */
-static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, uint64_t next,
-                               uint32_t *ret_generation)
+static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, uint64_t key,
+                               uint64_t next, uint32_t *ret_generation)
 {
     uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
     lodei_parked_lock();
     uint64_t word = lodei_word_settled(at);
     int status = -EBUSY;
-    if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
+    /* The key again: this word says nothing of generations. A group with a zombie is not given
+     * back, and it stays one as long as the lock is held. */
+    if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE && group_key_is(page, index, key)) {
         *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
         status = *ret_generation != UINT32_MAX ? swap_pinned(at, index, word, next) : -ENOSPC;
         if (status == 0)
@@ -317,14 +337,14 @@ static int publish_once(struct lode_handle_page *page, uint32_t index, uint64_t 
     /* acquire, before the key: a free word holds the generation, which giving the group back
      * raises, so if the group has changed hands either the key tells or the swap fails */
     uint64_t word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) != key)
+    if (!group_key_is(page, index, key))
         return -EAGAIN;
     switch (lodei_word_state(word)) {
     case LODEI_SLOT_FREE:
         *ret_generation = (uint32_t)word;
         return lodei_word_change(at, &word, next) ? 0 : -EBUSY;
     case LODEI_SLOT_ZOMBIE:
-        return publish_over_zombie(page, index, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
+        return publish_over_zombie(page, index, key, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
     case LODEI_SLOT_BUSY:
         sched_yield();
         return -EBUSY;

@@ -151,8 +151,9 @@ int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 unsigned lodei_slots_clear(struct lodei_slots *slots, uint32_t first, unsigned lanes,
                            uint64_t ret_words[8], int *ret_given);
 /*
- * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, and
- * nobody may use the owner any more. Pins that are still held are void.
+ * Make every handle of this owner stale and give its pages up. The blocks go with their heaps, but
+ * not before lodei_grace_wait(); nobody may use the owner any more. Pins that are still held are
+ * void, and their slots never used again.
  */
 void lodei_slots_finish(struct lodei_slots *slots);
 /* Bytes of pages that were ever touched, and of whole pages. */
@@ -169,7 +170,15 @@ LODE_INLINE uint64_t lodei_group_key(uint32_t first)
                            __ATOMIC_ACQUIRE);
 }
 
-/* The bit that says a group is not taken; no owner's key has it. */
+/* Only by the owner of the group, as it takes it. */
+LODE_INLINE void lodei_group_key_set(uint32_t first, uint64_t key)
+{
+    /* release: pairs with lodei_group_key() */
+    __atomic_store_n(&lodei_slot_page(first)->keys[first % LODE_HANDLE_PAGE / 8], key,
+                     __ATOMIC_RELEASE);
+}
+
+/* The bit that says a group is not taken; no owner's key has it, but while it takes the group. */
 #define LODEI_KEY_FREE ((uint64_t)1 << 63)
 
 /* ---- lives of a slot; any thread ---- */

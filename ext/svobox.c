@@ -259,10 +259,13 @@ static int plan_swap(struct box_edit *e, const struct brood *brood, unsigned lev
     struct lode_svo_line *out = step.block;
     if (out == NULL)
         return -ENOMEM;
-    for (unsigned left = brood->to; left != 0; left &= left - 1, out++) {
-        unsigned o = (unsigned)__builtin_ctz(left);
-        *out = (brood->written >> o & 1) != 0 ? brood->fresh[o] : *line_now(brood, o);
-        out->siblings = (uint8_t)brood->to;
+    const struct lode_svo_line *now = brood->lines;
+    for (unsigned o = 0; o < 8; o++) {
+        if ((brood->to >> o & 1) != 0) {
+            *out = (brood->written >> o & 1) != 0 ? brood->fresh[o] : *now;
+            out++->siblings = (uint8_t)brood->to;
+        }
+        now += brood->from >> o & 1;
     }
     e->growth += to > from ? to - from : 0;
     int status = step_add(e, &step);
@@ -317,6 +320,23 @@ static int brood_end(struct box_edit *e, struct brood *brood, unsigned level, st
     return status != 0 ? status : brood->changes | BELOW;
 }
 
+/* The octants into which the box reaches, of a node at `at` whose children are `side` wide. */
+static unsigned octants_reached(const struct box_edit *e, const uint32_t at[3], uint32_t side)
+{
+    static const uint8_t halves[3][2] = {{0x55, 0xaa}, {0x33, 0xcc}, {0x0f, 0xf0}};
+    unsigned reached = 255;
+    for (unsigned axis = 0; axis < 3; axis++) {
+        uint32_t middle = at[axis] + side;
+        unsigned here = 0;
+        if (at[axis] <= e->high[axis] && middle - 1 >= e->low[axis])
+            here |= halves[axis][0];
+        if (middle <= e->high[axis] && middle + (side - 1) >= e->low[axis])
+            here |= halves[axis][1];
+        reached &= here;
+    }
+    return reached;
+}
+
 /*
  * Plan a node of `level`, above 0, into which the box reaches: `line` is a copy of its line, or, of
  * an inline one, what that would be, and becomes what it is to be. LINE and BELOW, or -errno.
@@ -328,15 +348,10 @@ static int plan_node(struct box_edit *e, struct lode_svo_line *line, unsigned le
     struct mark mark = mark_of(e);
     uint32_t side = 1u << (level - 1);
     brood_begin(&brood, line);
-    for (unsigned o = 0; o < 8; o++) {
-        uint32_t corner[3];
-        int reaches = 1;
-        for (unsigned axis = 0; axis < 3; axis++) {
-            corner[axis] = at[axis] + (o >> axis & 1) * side;
-            reaches &= corner[axis] <= e->high[axis] && corner[axis] + (side - 1) >= e->low[axis];
-        }
-        if (!reaches)
-            continue;
+    for (unsigned left = octants_reached(e, at, side); left != 0; left &= left - 1) {
+        unsigned o = (unsigned)__builtin_ctz(left);
+        const uint32_t corner[3] = {at[0] + (o & 1) * side, at[1] + (o >> 1 & 1) * side,
+                                    at[2] + (o >> 2) * side};
         if (level == 1) {
             plan_leaf(e, &brood, o, corner);
         } else {

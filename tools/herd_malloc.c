@@ -68,7 +68,7 @@ struct herd_store {
     size_t scratch_used;
     uint64_t blocks;          /* got and not given back */
     uint64_t creature_blocks; /* of creatures */
-    size_t used_bytes;        /* of the C library, before the first block */
+    size_t used_bytes;        /* by mallinfo2(), before the first block */
 };
 
 #define HERD_HOT(store, row, field) ((store)->hot.field[row])
@@ -182,6 +182,13 @@ static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t co
         uint32_t row = store->slots[(uint32_t)ids[i]].row;
         struct herd_cold *cold = store->hot.cold[row];
 
+        if (i + HERD_AHEAD < count) {
+            const struct herd_cold *next =
+                store->hot.cold[store->slots[(uint32_t)ids[i + HERD_AHEAD]].row];
+
+            __builtin_prefetch(&next->memories);
+            __builtin_prefetch(&next->path);
+        }
         give(store, cold->memories.items);
         give(store, cold->relations.items);
         give(store, cold->bag.items);
@@ -386,7 +393,8 @@ static void store_frame_end(struct herd_store *store)
 
 /* --- The whole --- */
 
-static int is_c_library(void)
+/* 1: mallinfo2() tells of the malloc() that is called, and not of one that is not. */
+static int has_figures(void)
 {
     Dl_info owner, teller;
 
@@ -395,7 +403,7 @@ static int is_c_library(void)
            owner.dli_fbase == teller.dli_fbase;
 }
 
-static size_t c_library_bytes(void)
+static size_t used_bytes_now(void)
 {
     struct mallinfo2 info = mallinfo2();
 
@@ -421,9 +429,9 @@ static void store_init(struct herd_store *store, const struct lodei_herd_config 
     uint32_t capacity = config->creatures;
 
     memset(store, 0, sizeof(*store));
-    if (is_c_library()) {
+    if (has_figures()) {
         fill_thread_cache();
-        store->used_bytes = c_library_bytes();
+        store->used_bytes = used_bytes_now();
     }
     store->capacity = capacity;
     store->slots = get_table(store, capacity, sizeof(*store->slots));
@@ -450,9 +458,9 @@ static void store_finish(struct herd_store *store, struct lodei_herd_left *ret_l
     give_table(store, store->scratch);
     ret_left->creature_blocks = store->creature_blocks;
     ret_left->blocks = store->creature_blocks + store->blocks;
-    ret_left->bytes_known = is_c_library();
+    ret_left->bytes_known = has_figures();
     if (ret_left->bytes_known)
-        ret_left->bytes = (int64_t)c_library_bytes() - (int64_t)store->used_bytes;
+        ret_left->bytes = (int64_t)used_bytes_now() - (int64_t)store->used_bytes;
 }
 
 #include "herd_frame.h"

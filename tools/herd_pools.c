@@ -22,7 +22,7 @@
 #include "lode/stats.h"
 #include "verbs.h"
 
-enum { BAG_BLOCK = 512, PATH_BLOCK = 4224, TICK_FRAMES = 30, BATCH = 256 };
+enum { BAG_BLOCK = 768, PATH_BLOCK = 4224, TICK_FRAMES = 30, BATCH = 256 };
 
 LODE_SPARSE_SET_DEFINE(herd_ids, uint32_t);
 LODE_SOA_DEFINE(herd_hot, 64, HERD_HOT_FIELDS);
@@ -151,6 +151,15 @@ static void release_batches(struct herd_store *store)
     POOLS(RELEASE_BATCH)
 }
 
+/* What store_kill() reads of a creature it will soon come to. */
+static void prefetch(const struct herd_store *store, uint32_t row)
+{
+    const char *cold = (const char *)HERD_HOT(store, row, cold);
+
+    for (size_t at = 0; at < offsetof(struct herd_cold, person); at += 64)
+        __builtin_prefetch(cold + at);
+}
+
 /* Pool after pool, and not creature after creature: so the processor has the descriptors of many
  * objects under way at a time, and one pool's lines at hand. */
 static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t count)
@@ -159,6 +168,8 @@ static void store_kill(struct herd_store *store, const herd_id *ids, uint32_t co
         uint32_t row = (uint32_t)store_row(store, ids[i]);
         struct herd_cold *cold = HERD_HOT(store, row, cold);
 
+        if (i + HERD_AHEAD < count)
+            prefetch(store, (uint32_t)store_row(store, ids[i + HERD_AHEAD]));
         gather(&store->warm.batch, HERD_HOT(store, row, warm));
         gather(&store->cold.batch, cold);
         gather(&store->memories.batch, cold->memories.items);

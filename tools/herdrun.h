@@ -37,7 +37,7 @@ struct lodei_herd_left {
     uint64_t creature_blocks; /* of creatures, all tables still standing */
     uint64_t blocks;          /* of anything, all tables given up too */
     int64_t bytes;            /* the same, by the allocator's own figures */
-    int bytes_known;          /* 0: malloc is not the C library's, and has no figures */
+    int bytes_known;          /* 0: malloc's owner has no mallinfo2() */
 };
 
 struct lodei_herd_result {

@@ -23,9 +23,9 @@ static const char *const titles[TITLES] = {"",
 
 size_t lodei_herd_name(uint32_t random, char ret_name[HERD_NAME])
 {
-    int length = snprintf(ret_name, HERD_NAME, "%s%s%s%s", starts[random % STARTS],
-                          middles[random / 16 % MIDDLES], ends[random / 256 % ENDS],
-                          titles[random / 4096 % TITLES]);
+    uint32_t middle = random / STARTS % MIDDLES, end = random / 256 % ENDS;
+    int length = snprintf(ret_name, HERD_NAME, "%s%s%s%s", starts[random % STARTS], middles[middle],
+                          ends[end], titles[(middle + end) % TITLES]);
 
     return (size_t)length;
 }

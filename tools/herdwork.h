@@ -17,24 +17,23 @@
 #include <stdint.h>
 
 enum { HERD_MEMORIES = 100, HERD_RELATIONS = 50, HERD_NAME = 64 };
+/* Of those who die, the lists of the one so many places on are fetched. */
+enum { HERD_AHEAD = 8 };
 
 /* generation << 32 | slot: the generation of a slot is odd while a creature has it, and one larger
  * each time it gets or loses one. Slots are reused last in, first out. 0 is nobody. */
 typedef uint64_t herd_id;
 
 /* F(type, field): 64 bytes a creature. */
-#define HERD_HOT_FIELDS(F) \
-    F(float, x)            \
-    F(float, y)            \
-    F(float, z)            \
-    F(float, vx)           \
-    F(float, vy)           \
-    F(float, vz)           \
-    F(float, health)       \
-    F(float, energy)       \
-    F(uint32_t, state)     \
-    F(uint32_t, flags)     \
-    F(uint32_t, cell) F(uint32_t, random) F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+/* clang-format off */
+#define HERD_HOT_FIELDS(F)                                             \
+    F(float, x) F(float, y) F(float, z)                                \
+    F(float, vx) F(float, vy) F(float, vz)                             \
+    F(float, health) F(float, energy)                                  \
+    F(uint32_t, state)  /* steps of the journey under way; 0: none */  \
+    F(uint32_t, flags) F(uint32_t, cell) F(uint32_t, random)           \
+    F(struct herd_warm *, warm) F(struct herd_cold *, cold)
+/* clang-format on */
 
 struct herd_warm {
     struct {
@@ -123,7 +122,7 @@ static inline float herd_share(uint32_t random)
     return (float)(random >> 8) / 16777216.0f;
 }
 
-/* One of 18,432 names, of 6 to 40 bytes. Returns its length. */
+/* One of 2,304 names, of 6 to 40 bytes. Returns its length. */
 size_t lodei_herd_name(uint32_t random, char ret_name[HERD_NAME]);
 
 #endif

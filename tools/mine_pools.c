@@ -44,8 +44,7 @@ struct mine_store {
     int32_t mask[3];     /* sides of the table, less one; powers of two */
     lode_handle *bricks; /* these two are the table */
     uint32_t *notes;
-    struct lode_svo_content *nodes; /* room for those of a box */
-    size_t node_room;
+    struct lode_svo_content *nodes; /* room for those of ENTER_BRICKS, or of two layers */
 };
 
 static struct lode_sdf *the_field; /* the first store makes it */
@@ -381,20 +380,6 @@ static struct lode_brick_box bricks_of(const struct lodei_mine_box *box)
                                    {box->high[0] - 1, box->high[1] - 1, box->high[2] - 1}};
 }
 
-/* Room for what the leaves of a box are to be. */
-static void make_room(struct mine_store *store, const struct lodei_mine_box *box)
-{
-    size_t count = (size_t)mine_box_bricks(box);
-
-    if (count <= store->node_room)
-        return;
-    lode_free(store->nodes);
-    store->nodes = lode_malloc(count * sizeof(*store->nodes));
-    store->node_room = count;
-    if (store->nodes == NULL)
-        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
-}
-
 static void enter_slab(struct mine_store *store, const struct lodei_mine_box *box)
 {
     struct lode_brick_box bricks = bricks_of(box);
@@ -402,7 +387,6 @@ static void enter_slab(struct mine_store *store, const struct lodei_mine_box *bo
     int32_t at[3];
     int status;
 
-    make_room(store, box);
     for (at[2] = box->low[2] & ~1; at[2] < box->high[2]; at[2] += 2)
         for (at[1] = box->low[1] & ~1; at[1] < box->high[1]; at[1] += 2)
             for (at[0] = box->low[0] & ~1; at[0] < box->high[0]; at[0] += 2)
@@ -476,6 +460,18 @@ static void make_table(struct mine_store *store)
         store->notes[i] = LODEI_MINE_EMPTY | (uint32_t)store->air << 24;
 }
 
+static void make_room(struct mine_store *store)
+{
+    const int32_t *window = store->view->config->window;
+    size_t nodes = 2 * (size_t)window[0] * (size_t)window[1];
+
+    if (nodes < ENTER_BRICKS)
+        nodes = ENTER_BRICKS;
+    store->nodes = lode_malloc(nodes * sizeof(*store->nodes));
+    if (store->nodes == NULL)
+        errx(LODEI_EXIT_BAD_INPUT, "out of memory");
+}
+
 static struct lode_sdf *take_field(struct mine_store *store)
 {
     struct lode_sdf_opts field = LODE_SDF_OPTS_INIT;
@@ -497,9 +493,8 @@ static void store_init(struct mine_store *store, const struct mine_view *view)
 
     store->view = view;
     store->air = view->config->world->air;
-    store->nodes = NULL;
-    store->node_room = 0;
     make_table(store);
+    make_room(store);
     store->field = take_field(store);
     tree.levels = 1;
     for (int axis = 0; axis < 3; axis++)
@@ -521,12 +516,6 @@ static void store_finish(struct mine_store *store)
     lode_free(store->bricks);
     lode_free(store->notes);
     lode_free(store->nodes);
-}
-
-static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit)
-{
-    (void)store;
-    (void)edit;
 }
 
 static void store_settle(struct mine_store *store)

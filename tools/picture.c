@@ -2,7 +2,10 @@
 /* Pictures, with libpng's simplified interface; the only file that includes it. See picture.h. */
 #include <err.h>
 #include <png.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "pages.h"
 #include "picture.h"
@@ -29,16 +32,37 @@ void lodei_picture_paint(struct lodei_picture *picture, uint32_t x, uint32_t y, 
             memcpy(picture->pixels[(size_t)row * picture->width + column], colour, pixel_bytes);
 }
 
-int lodei_picture_write(const struct lodei_picture *picture, const char *path)
+/* libpng opens no file for us: it would remove what could not be written, a device too. */
+static int write_png(const struct lodei_picture *picture, FILE *out, const char *path)
 {
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = picture->width,
                        .height = picture->height,
                        .format = PNG_FORMAT_RGB};
 
-    /* a file that could not be finished is removed by libpng */
-    if (png_image_write_to_file(&image, path, 0, picture->pixels, 0, NULL))
+    if (!png_image_write_to_stdio(&image, out, 0, picture->pixels, 0, NULL)) {
+        warnx("%s: %s", path, image.message);
+        return -1;
+    }
+    if (fflush(out) == 0)
         return 0;
-    warnx("%s: %s", path, image.message);
+    warn("%s", path);
     return -1;
+}
+
+int lodei_picture_write(const struct lodei_picture *picture, const char *path)
+{
+    FILE *out = fopen(path, "wbe");
+    struct stat status;
+    int fault;
+
+    if (out == NULL) {
+        warn("%s", path);
+        return -1;
+    }
+    fault = write_png(picture, out, path);
+    if (fault != 0 && fstat(fileno(out), &status) == 0 && S_ISREG(status.st_mode))
+        unlink(path);
+    fclose(out);
+    return fault;
 }

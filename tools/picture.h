@@ -19,7 +19,8 @@ void lodei_picture_finish(struct lodei_picture *picture);
 void lodei_picture_paint(struct lodei_picture *picture, uint32_t x, uint32_t y, uint32_t width,
                          uint32_t height, const uint8_t colour[3]);
 
-/* Write it as PNG. Returns 0, or -1 after a message, without a file of that name then. */
+/* Write it as PNG. Returns 0, or -1 after a message; then no file has part of it. What is not a
+ * regular file stays where it is. */
 int lodei_picture_write(const struct lodei_picture *picture, const char *path);
 
 #endif

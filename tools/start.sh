@@ -44,6 +44,10 @@ install_if_possible() {
     done
 }
 
+compile() { # DIRECTORY TARGET
+    ninja -C "$1" "$2" >"$1/ninja.log" || { cat "$1/ninja.log"; exit 1; }
+}
+
 configure() { # DIRECTORY OPTION...
     directory=$1
     shift
@@ -52,7 +56,7 @@ configure() { # DIRECTORY OPTION...
     else
         meson setup "$directory" "$@" >/dev/null
     fi
-    ninja -C "$directory" >"$directory/ninja.log" || { cat "$directory/ninja.log"; exit 1; }
+    compile "$directory" all
 }
 
 demo() {
@@ -102,7 +106,7 @@ run_all_tests() {
     if command -v clang >/dev/null; then
         [ -d "$build-fuzz" ] || CC=clang CXX=clang++ meson setup "$build-fuzz" -Dfuzz=enabled \
             -Dchecks=full -Dtools=disabled -Dbuildtype=debugoptimized >/dev/null
-        configure "$build-fuzz"
+        compile "$build-fuzz" fuzzers
         run_tests "fuzzers, short run (clang)" "$build-fuzz" --suite fuzz
     fi
     echo "$passed passed, $failed failed"

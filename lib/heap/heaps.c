@@ -69,7 +69,6 @@ static struct lodei_theap *theap_create(struct lode_heap *heap)
     struct lodei_theap *th = lodei_meta_theap_new();
     if (th == NULL)
         return NULL;
-    th->lock.rank = LODEI_RANK_THEAP;
     lodei_lock_take(&th->lock);
     th->base = lodei_state.base;
     lodei_theap_refresh(th);
@@ -372,7 +371,6 @@ static struct lode_heap *heap_new(enum lode_kind kind, uint16_t tag, const char 
     struct lode_heap *heap = lodei_meta_heap_new();
     if (heap == NULL)
         return NULL;
-    heap->lock.rank = LODEI_RANK_HEAP;
     heap->tag = tag;
     heap->kind = (uint8_t)kind;
     heap->by_tag = 0;

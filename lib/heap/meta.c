@@ -174,8 +174,8 @@ struct lodei_theap *lodei_meta_theap_new(void)
     struct lodei_theap *th = s->free_theaps;
     if (th != NULL)
         s->free_theaps = th->free_next;
-    else
-        th = alloc_locked(sizeof(*th));
+    else if ((th = alloc_locked(sizeof(*th))) != NULL)
+        th->lock.rank = LODEI_RANK_THEAP; /* for ever: a purge step may hold an old name of it */
     lodei_lock_drop(&s->meta_lock);
     return th;
 }
@@ -196,8 +196,8 @@ struct lode_heap *lodei_meta_heap_new(void)
     struct lode_heap *heap = s->free_heaps;
     if (heap != NULL)
         s->free_heaps = heap->free_next;
-    else
-        heap = alloc_locked(sizeof(*heap));
+    else if ((heap = alloc_locked(sizeof(*heap))) != NULL)
+        heap->lock.rank = LODEI_RANK_HEAP; /* for ever: threads that used the last one know it */
     lodei_lock_drop(&s->meta_lock);
     return heap;
 }

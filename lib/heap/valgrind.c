@@ -19,9 +19,14 @@ static size_t usable(const void *block)
     return span->theap != NULL ? span->block_bytes : span->large_bytes;
 }
 
+/* What was not asked for is hidden: pages new from the kernel are open, and how much of a block was
+ * announced is read off it later. */
 static void on_alloc(void *block, size_t bytes)
 {
+    size_t have = usable(block);
     VALGRIND_MALLOCLIKE_BLOCK(block, bytes, 0, 0);
+    if (have > bytes)
+        (void)VALGRIND_MAKE_MEM_NOACCESS((char *)block + bytes, have - bytes);
 }
 
 static void on_free(void *block)

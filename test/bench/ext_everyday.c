@@ -3,6 +3,7 @@
 #include <lode/arena.h>
 #include <lode/buddy.h>
 #include <lode/frame.h>
+#include <lode/freelist.h>
 #include <lode/offset.h>
 #include <lode/slab.h>
 #include <lode/stackalloc.h>
@@ -16,6 +17,7 @@
 static struct lode_arena *arena;
 static struct lode_buddy *buddy;
 static struct lode_frame *frame;
+static struct lode_freelist *freelist;
 static struct lode_offset *offset;
 static struct lode_slab *slab;
 static struct lode_stack *stack;
@@ -211,6 +213,66 @@ static size_t buddy_cold_pairs(void)
     return OPS;
 }
 
+/* ---- free list: 64 MiB, 4,096 blocks of 16 to 16,000 bytes at random; one block ---- */
+
+static void freelist_start(enum lode_fit fit)
+{
+    struct lode_freelist_opts o = LODE_FREELIST_OPTS_INIT;
+    o.bytes = (size_t)64 << 20;
+    o.fit = (uint16_t)fit;
+    must(lode_freelist_create(&o, &freelist));
+}
+
+static void freelist_fill(enum lode_fit fit)
+{
+    seed = 1;
+    freelist_start(fit);
+    for (int i = 0; i < LIVE; i++)
+        live[i] = lode_freelist_alloc(freelist, 16 + any() % 16000, 0);
+    shuffle();
+}
+
+static void freelist_good(void)
+{
+    freelist_fill(LODE_FIT_GOOD);
+}
+
+static void freelist_best(void)
+{
+    freelist_fill(LODE_FIT_BEST);
+}
+
+static void freelist_first(void)
+{
+    freelist_fill(LODE_FIT_FIRST);
+}
+
+static void freelist_finish(void)
+{
+    lode_freelist_destroy(freelist);
+}
+
+static size_t freelist_random(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void **p = &live[order[i] % LIVE];
+        must(lode_freelist_free(freelist, *p));
+        *p = lode_freelist_alloc(freelist, 16 + order[i] % 16000, 0);
+        ext_bench_keep(*p);
+    }
+    return OPS;
+}
+
+static size_t freelist_pairs(void)
+{
+    for (int i = 0; i < OPS / 2; i++) {
+        void *p = lode_freelist_alloc(freelist, 1000, 0);
+        ext_bench_keep(p);
+        must(lode_freelist_free(freelist, p));
+    }
+    return OPS;
+}
+
 /* ---- offsets: a GPU buffer of 1 GiB, half full of ranges of 256 B to 64 KiB ---- */
 
 static lode_range ranges[LIVE];
@@ -310,6 +372,10 @@ const struct ext_bench ext_bench_everyday[] = {
     {"buddy-whole", "alloc or free", 40, buddy_start, buddy_cold_pairs, buddy_finish},
     {"frame-alone", "alloc of 64", 15, frame_prepare, frame_bump, frame_finish},
     {"frame-contended", "alloc of 64", 15, frame_prepare, frame_contended, frame_finish},
+    {"freelist-good", "alloc or free", 0, freelist_good, freelist_random, freelist_finish},
+    {"freelist-best", "alloc or free", 0, freelist_best, freelist_random, freelist_finish},
+    {"freelist-first", "alloc or free", 0, freelist_first, freelist_random, freelist_finish},
+    {"freelist-pair", "alloc or free", 0, freelist_good, freelist_pairs, freelist_finish},
     {"offset-random", "alloc or free", 25, offset_prepare, offset_random, offset_finish},
     {"offset-pair", "alloc or free", 25, offset_prepare, offset_pairs, offset_finish},
     {"slab-random", "alloc or free", 0, slab_prepare, slab_random, slab_finish},

@@ -15,11 +15,13 @@ interruptions out, and keeps what an allocator does every time. Of these medians
                                 what entered
     shift, its p99              both
 
-and besides, as the runs themselves print it, medians over the rounds: resident growth at the end,
-the share of the time spent in memory operations at most (no storage could be faster by more), and
-the raw p99.9 with the interruptions. The pools are compared with the best malloc column of each:
-edits/s at least 1.0 x, p99.9 at most 0.8 x, a shift a third, RSS 1.0 x. glibc runs twice; the
-ratio of the two, A/A, is the noise.
+and besides, as the runs themselves print it, medians over the rounds: resident growth at the end
+(what malloc had freed before the start, and kept resident, it uses again without growth; the pools
+have no such), all that is resident then, the share of the time spent in memory operations at most
+(no storage could be faster by more), and the raw p99.9 with the interruptions. The pools are
+compared with the best malloc column of each: edits/s at least 1.0 x, p99.9 at most 0.8 x, a shift
+a third, RSS 1.0 x. glibc runs twice; the ratio of the two, A/A, is the noise. The last line says
+what memory operations that take no time would have won.
 
 --sizes compares resident sizes of the whole world instead: with the octree of the textbooks, one
 malloc for each child of a node, down to bricks or down to voxels, and with godot_voxel's blocks.
@@ -30,17 +32,12 @@ The exit status says only whether all ran and agree.
 import argparse
 import array
 import csv
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 
 import peers
 
-RUN_SECONDS, WARM_KIB = 600, 256 * 1024
-PEERS = ("mimalloc", "jemalloc", "tcmalloc")
 SHIFT_FIELDS = 3  # of a shift's row in the file of samples: leave, enter, bricks
 SIZE_CHANNELS = ("both", "distances")
 SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
@@ -48,7 +45,8 @@ SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
 GOALS = (("edits/s", "edits_per_s", True, 1.0), ("p99.9 of an edit", "p99.9", False, 0.8),
          ("leave", "leave", False, 1 / 3), ("enter", "enter", False, None),
          ("shift", "shift", False, 1 / 3),
-         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0))
+         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0),
+         ("RSS of the process", "rss_whole", False, None))
 
 
 def arguments():
@@ -68,40 +66,28 @@ def arguments():
     return args
 
 
-def has_storage(lode, name):
-    return os.path.isfile(os.path.join(os.path.dirname(lode), f"lode-mine-{name}.so"))
+def share_of(result, phases):
+    """Of the time of these phases, what their memory operations took: at most, and at most all."""
+    whole = sum(result["seconds"][phase] for phase in phases)
+    taken = [min(operations["count"] * operations["ns_each"] / 1e9, result["seconds"][phase])
+             for phase in phases for operations in (result["memory_operations"][phase],)]
+    return sum(taken) / whole
 
 
-def run(lode, alloc, library, *words):
-    """The JSON of one run."""
-    done = subprocess.run([lode, "mine", "--json", f"--alloc={alloc}", *words],
-                          env=peers.environment(library), capture_output=True, text=True,
-                          timeout=RUN_SECONDS, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"--alloc={alloc} under {library or 'glibc'}: exit status "
-                           f"{done.returncode}\n{done.stderr}")
-    result = json.loads(done.stdout)
-    if library and not os.path.samefile(result["malloc_owner"], library):
-        raise RuntimeError(f"{library} was preloaded, malloc is that of {result['malloc_owner']}")
-    return result
+def edit_share(result):
+    return share_of(result, ("edit",))
 
 
-def grown(result):
-    return result["resident_bytes"]["end"] - result["resident_bytes"]["start"]
+def shift_share(result):
+    return share_of(result, ("leave", "enter"))
 
 
-class Column:
+class Column(peers.WorkloadColumn):
     """One storage under one allocator, and what its runs took."""
 
-    def __init__(self, name, alloc, library):
-        self.name, self.alloc, self.library = name, alloc, library
-        self.results, self.samples = [], []
-
     def dig(self, args, path):
-        peers.warm_memory(WARM_KIB)
-        self.results.append(run(args.lode, self.alloc, self.library, f"--threads={args.threads}",
-                                f"--edits={args.edits}", f"--seed={args.seed}",
-                                f"--samples={path}"))
+        self.run_once(args.lode, "mine", f"--threads={args.threads}", f"--edits={args.edits}",
+                      f"--seed={args.seed}", f"--samples={path}")
         samples = array.array("I")
         with open(path, "rb") as file:
             samples.frombytes(file.read())
@@ -117,29 +103,23 @@ class Column:
         parts = [sorted(part) for part in zip(*rows)]
         whole = sorted(map(sum, rows))
         figures = {"edits_per_s": args.threads * len(edits) / sum(edits) * 1e6}
-        figures |= {f"p{share * 100:g}": quantile(edits, share) for share in (0.5, 0.99, 0.999)}
-        figures |= {name: quantile(part, 0.5) for name, part in
+        figures |= {f"p{share * 100:g}": peers.quantile(edits, share)
+                    for share in (0.5, 0.99, 0.999)}
+        figures |= {name: peers.quantile(part, 0.5) for name, part in
                     zip(("leave", "enter", "shift"), parts + [whole])}
-        figures["shift_p99"] = quantile(whole, 0.99)
-        figures["rss"] = statistics.median(map(grown, self.results))
+        figures["shift_p99"] = peers.quantile(whole, 0.99)
+        figures["rss"] = statistics.median(map(peers.grown, self.results))
+        figures["rss_whole"] = statistics.median(r["resident_bytes"]["end"] for r in self.results)
+        figures["edit_bound"] = 1 / (1 - statistics.median(map(edit_share, self.results)))
+        figures["shift_bound"] = 1 - statistics.median(map(shift_share, self.results))
         figures["memory"] = statistics.median(r["memory_share"] for r in self.results)
         figures["raw_p99.9"] = statistics.median(r["edit_us"]["p99.9"] for r in self.results)
         return figures
 
 
-def quantile(ordered, share):
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
 def columns_of(args):
-    columns = [Column("glibc", "malloc", ""), Column("glibc again", "malloc", "")]
-    installed = peers.installed_peers()
-    columns += [Column(name, "malloc", installed[name]) for name in PEERS if name in installed]
+    columns = peers.workload_columns(Column, args.lode, "mine")
     columns.append(Column("glibc, in place", "malloc-in-place", ""))
-    if has_storage(args.lode, "pools"):
-        columns.append(Column("pools", "pools", ""))
-    else:
-        print("mine.py: lode-mine-pools.so is not built, running without it", file=sys.stderr)
     return columns
 
 
@@ -161,12 +141,13 @@ def report(args, columns):
     table = [[name, f"{f['edits_per_s']:.0f}", f"{f['p50']:.2f}", f"{f['p99']:.1f}",
               f"{f['p99.9']:.1f}", f"{f['leave']:.1f}", f"{f['enter']:.1f}",
               f"{f['shift']:.1f}", f"{f['shift_p99']:.0f}",
-              f"{f['rss'] / 1024:.0f}", f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
+              f"{f['rss'] / 1024:.0f}", f"{f['rss_whole'] / 1024:.0f}",
+              f"{f['memory'] * 100:.1f}", f"{f['raw_p99.9']:.0f}"]
              for name, f in figures.items()]
     print(f"{args.edits} edits, {args.threads} thread{'s' if args.threads > 1 else ''}, medians "
           f"over {args.rounds} interleaved rounds; us.\n")
     print(peers.markdown(["under", "edits/s", "p50", "p99", "p99.9", "leave", "enter",
-                          "shift", "its p99", "RSS KiB", "memory %", "raw p99.9"], table))
+                          "shift", "its p99", "RSS KiB", "whole", "memory %", "raw p99.9"], table))
     first, again = figures["glibc"], figures["glibc again"]
     print("\nA/A, glibc against itself: " + ", ".join(
         f"{title} {first[key] / again[key]:.3f}" for title, key, _, _ in GOALS))
@@ -174,6 +155,13 @@ def report(args, columns):
         rivals = [column.name for column in columns if column.alloc == "malloc"]
         print("\n" + peers.markdown(["pools to the best malloc", "ratio", "best", "goal", ""],
                                     judge(figures, rivals)))
+        print("\nWith memory operations that take no time the best malloc would have "
+              f"{bound(figures, rivals, 'edits_per_s', max, 'edit_bound'):.3f} x its edits/s and "
+              f"{bound(figures, rivals, 'shift', min, 'shift_bound'):.3f} x its time of a shift.")
+
+
+def bound(figures, rivals, key, better, share):
+    return figures[better(rivals, key=lambda name: figures[name][key])][share]
 
 
 def judge(figures, rivals):
@@ -195,24 +183,24 @@ def write_csv(columns, path):
         for column in columns:
             for number, r in enumerate(column.results):
                 writer.writerow([number, column.name, r["edits_per_s"], r["edit_us"]["p99.9"],
-                                 r["shift_us"]["whole"]["p50"], grown(r), r["memory_share"],
+                                 r["shift_us"]["whole"]["p50"], peers.grown(r), r["memory_share"],
                                  r["seconds"]["dig_cpu"]])
 
 
 def report_sizes(args):
-    ours = "pools" if has_storage(args.lode, "pools") else "malloc"
+    ours = "pools" if peers.has_storage(args.lode, "mine", "pools") else "malloc"
     table = []
     for channels in SIZE_CHANNELS:
         words = ("--edits=0", f"--channels={channels}")
-        whole = run(args.lode, ours, "", "--window=all", *words)
-        table.append([f"{ours}, {channels}", f"{grown(whole) / 1024:.0f}", "", "", ""])
+        whole = peers.run_workload(args.lode, "mine", ours, "", "--window=all", *words)
+        table.append([f"{ours}, {channels}", f"{peers.grown(whole) / 1024:.0f}", "", "", ""])
         for rival, goal in SIZE_RIVALS:
-            result = run(args.lode, rival, "", *words)
+            result = peers.run_workload(args.lode, "mine", rival, "", *words)
             if result["contents_hash"] != whole["contents_hash"] and channels == "both":
                 raise RuntimeError(f"{rival} holds another world")
-            ratio = grown(whole) / grown(result)
-            table.append([f"{rival}, {channels}", f"{grown(result) / 1024:.0f}", f"{ratio:.3f}",
-                          f"{goal}" if goal else "",
+            ratio = peers.grown(whole) / peers.grown(result)
+            table.append([f"{rival}, {channels}", f"{peers.grown(result) / 1024:.0f}",
+                          f"{ratio:.3f}", f"{goal}" if goal else "",
                           ("pass" if ratio <= goal else "MISS") if goal else ""])
     print("Resident growth for the whole world, and ours to it.\n")
     print(peers.markdown(["storage, channels", "KiB", "ratio", "goal", ""], table))

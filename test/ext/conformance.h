@@ -23,6 +23,7 @@ struct conformance_row {
     size_t align_max;   /* alignments up to this must be served */
     size_t block_bytes; /* LODE_TRAIT_FIXED: the size; else the largest to be tried by way of
                            ordinary; 0: 4096 */
+    int wraps;          /* memory is another allocator's, and listed with that */
     int heap_announces; /* what ASan and memcheck know of its blocks is liblode-heap's doing */
 };
 

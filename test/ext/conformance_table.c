@@ -6,6 +6,8 @@
 #include <lode/buddy.h>
 #include <lode/cpool.h>
 #include <lode/frame.h>
+#include <lode/freelist.h>
+#include <lode/locked.h>
 #include <lode/pool.h>
 #include <lode/slab.h>
 #include <lode/stackalloc.h>
@@ -258,6 +260,75 @@ static void slab_end(struct lode_allocator *allocator)
     lode_slab_destroy(allocator->ctx);
 }
 
+/* ---- free list ---- */
+
+static int freelist_make_with(struct lode_freelist_opts *opts, struct lode_heap *heap,
+                              struct lode_allocator *ret_allocator)
+{
+    struct lode_freelist *list;
+    opts->heap = heap;
+    int error = lode_freelist_create(opts, &list);
+    if (error == 0)
+        lode_freelist_allocator(list, ret_allocator);
+    return error;
+}
+
+static int freelist_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_freelist_opts o = LODE_FREELIST_OPTS_INIT;
+    o.bytes = 1 << 20;
+    return freelist_make_with(&o, heap, ret_allocator);
+}
+
+static int freelist_first_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_freelist_opts o = LODE_FREELIST_OPTS_INIT;
+    o.bytes = 1 << 20;
+    o.fit = LODE_FIT_FIRST;
+    return freelist_make_with(&o, heap, ret_allocator);
+}
+
+static int freelist_lent_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    static char memory[1 << 20];
+    struct lode_freelist_opts o = LODE_FREELIST_OPTS_INIT;
+    o.memory = memory + 3;
+    o.bytes = sizeof(memory) - 3;
+    o.fit = LODE_FIT_BEST;
+    return freelist_make_with(&o, heap, ret_allocator);
+}
+
+static void freelist_end(struct lode_allocator *allocator)
+{
+    lode_freelist_destroy(allocator->ctx);
+}
+
+/* ---- a lock around one ---- */
+
+static struct lode_allocator locked_inner;
+
+static int locked_make(struct lode_heap *heap, struct lode_allocator *ret_allocator)
+{
+    struct lode_locked *locked;
+    struct lode_locked_opts o = LODE_LOCKED_OPTS_INIT;
+    o.heap = heap;
+    int error = freelist_make(heap, &locked_inner);
+    if (error != 0)
+        return error;
+    error = lode_locked_create(&locked_inner, &o, &locked);
+    if (error == 0)
+        lode_locked_allocator(locked, ret_allocator);
+    else
+        freelist_end(&locked_inner);
+    return error;
+}
+
+static void locked_end(struct lode_allocator *allocator)
+{
+    lode_locked_destroy(allocator->ctx);
+    freelist_end(&locked_inner);
+}
+
 /* ---- all of them ---- */
 
 #define ARENA_TRAITS (LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
@@ -268,7 +339,7 @@ static void slab_end(struct lode_allocator *allocator)
 #define POOL_TRAITS (LODE_TRAIT_FREES | LODE_TRAIT_FIXED | LODE_TRAIT_CHECKED | LODE_TRAIT_DESTROYS)
 #define SLAB_TRAITS \
     (LODE_TRAIT_FREES | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | LODE_TRAIT_DESTROYS)
-#define BUDDY_TRAITS                                                                   \
+#define BOUNDED_TRAITS                                                                 \
     (LODE_TRAIT_FREES | LODE_TRAIT_BOUNDED | LODE_TRAIT_CHECKED | LODE_TRAIT_RESIZES | \
      LODE_TRAIT_DESTROYS)
 
@@ -335,12 +406,12 @@ const struct conformance_row conformance_rows[] = {
      .align_max = 64,
      .block_bytes = OBJECT_BYTES},
     {.name = "buddy",
-     .traits = BUDDY_TRAITS,
+     .traits = BOUNDED_TRAITS,
      .make = buddy_make,
      .end = buddy_end,
      .align_max = 1 << 20},
     {.name = "buddy-lent",
-     .traits = BUDDY_TRAITS,
+     .traits = BOUNDED_TRAITS,
      .make = buddy_lent_make,
      .end = buddy_end,
      .align_max = 4096},
@@ -350,5 +421,26 @@ const struct conformance_row conformance_rows[] = {
      .end = frame_end,
      .align_max = 1 << 20},
     {.name = "slab", .traits = SLAB_TRAITS, .make = slab_make, .end = slab_end, .align_max = 4096},
+    {.name = "freelist",
+     .traits = BOUNDED_TRAITS,
+     .make = freelist_make,
+     .end = freelist_end,
+     .align_max = 65536},
+    {.name = "freelist-first",
+     .traits = BOUNDED_TRAITS,
+     .make = freelist_first_make,
+     .end = freelist_end,
+     .align_max = 65536},
+    {.name = "freelist-lent",
+     .traits = BOUNDED_TRAITS,
+     .make = freelist_lent_make,
+     .end = freelist_end,
+     .align_max = 65536},
+    {.name = "locked",
+     .traits = BOUNDED_TRAITS | LODE_TRAIT_THREADS,
+     .make = locked_make,
+     .end = locked_end,
+     .align_max = 65536,
+     .wraps = 1},
     {0},
 };

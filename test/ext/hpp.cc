@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// lode.hpp: the standard library, scopes, and a stub of Unreal's interfaces over liblode-ext. TAP.
+// lode.hpp: the standard library, pooled objects, scopes, and a stub of Unreal's interfaces over
+// liblode-ext. TAP.
 #include <lode/lode.hpp>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace
@@ -78,6 +80,133 @@ void alignment()
 #endif
 }
 
+/* Where ASan's runtime is, a freed object is nobody's. */
+extern "C" __attribute__((weak)) int __asan_address_is_poisoned(const volatile void *p);
+
+bool closed(const void *p)
+{
+    return __asan_address_is_poisoned == nullptr || __asan_address_is_poisoned(p) != 0;
+}
+
+int creatures_alive;
+
+struct alignas(32) creature {
+    creature(std::string its_name, std::unique_ptr<int> its_age)
+        : name(std::move(its_name)), age(std::move(its_age))
+    {
+#if defined(__cpp_exceptions)
+        if (*age < 0)
+            throw *age;
+#endif
+        creatures_alive++;
+    }
+
+    ~creature()
+    {
+        creatures_alive--;
+    }
+
+    std::string name;
+    std::unique_ptr<int> age;
+};
+
+std::size_t live_objects(const struct lode_pool *pool)
+{
+    struct lode_pool_stats stats = {};
+    stats.size = sizeof(stats);
+    return lode_pool_stats_get(pool, &stats) == 0 ? stats.live : SIZE_MAX;
+}
+
+std::size_t live_objects(const struct lode_cpool *pool)
+{
+    struct lode_pool_stats stats = {};
+    stats.size = sizeof(stats);
+    return lode_cpool_stats_get(pool, &stats) == 0 ? stats.live : SIZE_MAX;
+}
+
+using creature_ptr = lode::pool_ptr<creature>;
+static_assert(!std::is_copy_constructible_v<creature_ptr>);
+static_assert(std::is_nothrow_move_constructible_v<creature_ptr>);
+static_assert(sizeof(creature_ptr) == 2 * sizeof(void *));
+
+void owned_objects(struct lode_pool *pool)
+{
+    creature *where;
+    {
+        creature_ptr wolf = lode::pool_make<creature>(pool, "wolf", std::make_unique<int>(3));
+        where = wolf.get();
+        ok(where != nullptr && wolf->name == "wolf" && *wolf->age == 3 &&
+               reinterpret_cast<std::uintptr_t>(where) % alignof(creature) == 0,
+           "a pooled object is constructed with arguments");
+        creature_ptr moved = std::move(wolf), none;
+        none = std::move(moved);
+        ok(!wolf && !moved && none.get() == where && creatures_alive == 1 &&
+               live_objects(pool) == 1,
+           "its owner is moved, not copied");
+        creature_ptr bear = lode::pool_make<creature>(pool, "bear", std::make_unique<int>(9));
+        none.swap(bear);
+        ok(bear.get() == where && creatures_alive == 2 && live_objects(pool) == 2,
+           "owners change places");
+        creature_ptr third = lode::pool_make<creature>(pool, "third", std::make_unique<int>(1));
+        ok(!third && creatures_alive == 2 && third.get_deleter().pool() == pool,
+           "a pool at its limit gives an empty owner");
+        bear.reset();
+        ok(creatures_alive == 1 && live_objects(pool) == 1 && closed(where),
+           "a reset gives the object back");
+        third = lode::pool_make<creature>(pool, "third", std::make_unique<int>(1));
+        ok(third.get() == where, "whose memory is the next one's");
+    }
+    ok(creatures_alive == 0 && live_objects(pool) == 0 && closed(where),
+       "the owner's end is the object's");
+#if defined(__cpp_exceptions)
+    int thrown = 0;
+    try {
+        (void)lode::pool_make<creature>(pool, "unborn", std::make_unique<int>(-5));
+    } catch (int what) {
+        thrown = what;
+    }
+    ok(thrown == -5 && creatures_alive == 0 && live_objects(pool) == 0 && closed(where),
+       "a constructor that throws leaves no object");
+#endif
+}
+
+void shared_objects(struct lode_cpool *pool)
+{
+    lode::heap counts("counts");
+    std::shared_ptr<const creature> first =
+        lode::pool_share(lode::pool_make<creature>(pool, "fox", std::make_unique<int>(2)),
+                         lode::allocator<creature>(counts.get()));
+    std::shared_ptr<const creature> second = first;
+    ok(first->name == "fox" && live_objects(pool) == 1 && live_blocks(counts.get()) == 1,
+       "what owners share counts in a heap");
+    first.reset();
+    ok(creatures_alive == 1, "while one of them is left, it lives");
+    std::thread([last = std::move(second)]() mutable { last.reset(); }).join();
+    ok(creatures_alive == 0 && live_objects(pool) == 0 && live_blocks(counts.get()) == 0,
+       "the last one gives it back, in any thread");
+    lode::pool_ptr<const int, struct lode_cpool> number = lode::pool_make<const int>(pool, 42);
+    ok(*number == 42 && live_objects(pool) == 1, "a constant has an owner, too");
+    number.reset();
+    ok(lode::pool_share(std::move(number)) == nullptr, "nothing is shared as nothing");
+}
+
+void pooled_objects()
+{
+    struct lode_pool_opts opts = lode::pool_opts<creature>("creatures");
+    struct lode_pool *pool;
+    struct lode_cpool *cpool;
+    opts.max = 2;
+    if (lode_pool_create(&opts, &pool) != 0)
+        return ok(false, "a pool");
+    owned_objects(pool);
+    lode_pool_destroy(pool);
+    opts.max = 0;
+    if (lode_cpool_create(&opts, &cpool) != 0)
+        return ok(false, "a concurrent pool");
+    shared_objects(cpool);
+    lode_cpool_destroy(cpool);
+}
+
 void scopes()
 {
     struct lode_arena *arena;
@@ -131,6 +260,36 @@ void pins(lode_handle brick)
     ok(section && lode_peek(brick) != nullptr, "a reading section");
 }
 
+/* More owners of one brick than it can have pins. */
+void many_owners(lode_handle brick)
+{
+    static char owners[LODE_PINS_MAX + 90];
+    struct lode_allocator below;
+    lode_heap_allocator(nullptr, &below);
+    lode::gc_bridge roots(below);
+    for (char &owner : owners)
+        roots.add_root(brick, &owner);
+    ok(roots.begin() == 0 && roots.size() == sizeof(owners), "no root of a live brick is dropped");
+    std::size_t seen = 0;
+    roots.each([&](void *, lode_handle, void *block) { seen += block == lode_peek(brick); });
+    ok(seen == sizeof(owners) && lode_handle_pins(brick) == LODE_PINS_MAX, "all see its block");
+    bool removed = true;
+    for (char &owner : owners)
+        if (&owner != &owners[sizeof(owners) - 1]) {
+            removed &= roots.remove_root(brick, &owner);
+            removed &= lode_handle_pins(brick) >= 1;
+        }
+    ok(removed && lode_handle_pins(brick) == 1, "the last owner has the last pin");
+    roots.end();
+    ok(lode_handle_pins(brick) == 0 && roots.size() == 1, "which ends");
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        (void)lode_pin(brick);
+    ok(roots.begin() == 0 && roots.size() == 1, "nor is one whose pins others have");
+    roots.end();
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        (void)lode_unpin(brick);
+}
+
 /* `brick` holds 42 first, and is freed here. */
 void collections(struct lode_sdf *field, lode_handle brick)
 {
@@ -166,6 +325,7 @@ void handles()
         lode_sdf_brick_alloc(field, 0, {1, 2, 3}, LODE_TIER_HIGH, &brick) != 0)
         return ok(false, "a brick");
     pins(brick);
+    many_owners(brick);
     collections(field, brick);
     lode_sdf_destroy(field);
 }
@@ -248,6 +408,7 @@ int main()
 {
     standard_library();
     alignment();
+    pooled_objects();
     scopes();
     handles();
     unreal();

@@ -264,19 +264,16 @@ static void *churn(void *arg)
 static int visit(void *ctx, uint64_t key, uint32_t first)
 {
     (void)ctx;
-    (void)key; /* the group may be another's by now: a brick in it has another place then */
+    CHECK(lode_read_begin() == 0);
     for (unsigned lane = 0; lane < 8; lane++) {
-        lode_handle brick = lodei_slot_handle(first + lane);
-        int32_t at[3];
-        if (brick == 0)
-            continue;
-        CHECK(lode_read_begin() == 0);
+        lode_handle brick = lodei_grid_handle(key, first, lane);
         const int32_t *block = lode_peek(brick);
-        lodei_grid_coordinate(brick, at);
-        if (block != NULL && lode_handle_is_live(brick))
+        int32_t at[3];
+        lodei_grid_at(key, lane, at);
+        if (block != NULL)
             check_block(block, (struct place){at[0], at[1], at[2]});
-        lode_read_end();
     }
+    lode_read_end();
     return 0;
 }
 
@@ -307,7 +304,7 @@ static int remove_all(void *ctx, uint64_t key, uint32_t first)
     (void)ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
         int32_t at[3];
-        lode_handle brick = lodei_slot_handle(first + lane);
+        lode_handle brick = lodei_grid_handle(key, first, lane);
         lodei_grid_at(key, lane, at);
         if (brick != 0)
             CHECK(take_out(brick, (struct place){at[0], at[1], at[2]}) == 0);

@@ -141,7 +141,7 @@ static int look_for(void *ctx, const struct lodei_registered *entry,
                     const struct lode_allocator_stats *stats)
 {
     struct wanted *wanted = ctx;
-    if (entry->object == wanted->ctx && stats->mapped_bytes == now().mapped_bytes)
+    if (entry->object == wanted->ctx && (row->wraps || stats->mapped_bytes == now().mapped_bytes))
         wanted->seen++;
     return 0;
 }

@@ -298,12 +298,12 @@ Test(pooldemand, activity_says_how_much_is_kept)
 Test(pooldemand, going_dormant_gives_back_at_once)
 {
     struct lode_pool_opts o = defaults();
-    o.initial = 6400;
+    o.initial = 1024;
     make(&o);
     use(1);
     cr_assert_eq(lode_pool_set_activity(pool, (enum lode_pool_activity)3), -EINVAL);
     cr_assert_eq(lode_pool_set_activity(pool, LODE_POOL_IDLE), 0);
-    cr_assert_eq(now().chunks, 100);
+    cr_assert_eq(now().chunks, 16);
     cr_assert_eq(lode_pool_set_activity(pool, LODE_POOL_DORMANT), 0);
     cr_assert_eq(now().chunks, 1);
     /* It grows by one chunk at a time then. */

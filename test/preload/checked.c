@@ -3,7 +3,7 @@
  * One memory fault, or none, for valgrind to find. Through malloc's names it runs under a preloaded
  * library, whose blocks valgrind is told of too.
  *
- *     checked FAULT       none freed large beyond little shrunk unset lost
+ *     checked FAULT       none freed large beyond little tail shrunk unset lost
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -47,6 +47,14 @@ static void none(void)
     if (odd[99] != 1)
         abort();
     free(odd);
+    /* of fresh pages, too */
+    odd = malloc(((size_t)20 << 20) + 1);
+    memset(odd, 1, malloc_usable_size(odd));
+    odd = realloc(odd, ((size_t)30 << 20) + 1);
+    if (odd[20 << 20] != 1)
+        abort();
+    memset(odd, 1, malloc_usable_size(odd));
+    free(odd);
 }
 
 int main(int argc, char **argv)
@@ -71,6 +79,10 @@ int main(int argc, char **argv)
         char *odd = filled(101);
         sink = odd[behind];
         free(odd);
+    } else if (strcmp(fault, "tail") == 0) {
+        volatile size_t behind = 300001; /* within its last page */
+        large = realloc(large, behind);
+        sink = large[behind];
     } else if (strcmp(fault, "shrunk") == 0) {
         p = realloc(p, 107);
         volatile size_t behind = 107;

@@ -35,6 +35,8 @@ def main():
               "0 bytes after a block of size 112 alloc'd")
     suite.add("a read beyond what was asked for", suite.check, "little", "Invalid read of size 1",
               "0 bytes after a block of size 101 alloc'd")
+    suite.add("a read beyond what was asked for, of a large block", suite.check, "tail",
+              "Invalid read of size 1", "0 bytes after a", "block of size 300,001 alloc'd")
     suite.add("a read beyond what realloc was asked for", suite.check, "shrunk",
               "Invalid read of size 1", "0 bytes after a block of size 107 alloc'd")
     suite.add("a value never set", suite.check, "unset",

@@ -136,6 +136,10 @@ say "--picture"
 lode mine --edits 100 --picture "$tap_dir/nosuch/slice.png"
 status_is 2 && err_has 'nosuch/slice.png: '
 say "a picture that cannot be written"
+ln -s /dev/full "$tap_dir/full.png"
+lode mine --edits 100 --picture "$tap_dir/full.png"
+status_is 2 && err_has 'full.png: ' && [ -c "$tap_dir/full.png" ]
+say "a device that takes no picture is left alone"
 lode mine --json --edits 100 --samples "$tap_dir/samples"
 status_is 0 && size=$(wc -c <"$tap_dir/samples") && [ "$size" -ge 400 ] && [ $((size % 4)) -eq 0 ]
 say "--samples: 4 bytes an edit, 12 a shift"

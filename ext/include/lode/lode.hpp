@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /**
  * @file lode.hpp
- * C++17 over liblode-ext: allocators for the standard library, scopes, and what an engine of the
- * Unreal kind plugs in. Header only; link liblode-ext.
+ * C++17 over liblode-ext: allocators for the standard library, owners of pooled objects, scopes,
+ * and what an engine of the Unreal kind plugs in. Header only; link liblode-ext.
  *
  *     lode::memory_resource frame(arena_allocator);              // std::pmr
  *     std::pmr::vector<Hit> hits(&frame);
  *
  *     std::map<int, Ore, std::less<>, lode::allocator<std::pair<const int, Ore>>> ores(heap);
+ *
+ *     lode::pool_ptr<Creature> wolf = lode::pool_make<Creature>(creatures, "wolf", 12);
  *
  *     {
  *         lode::tag_scope tag(TAG_TERRAIN);                      // malloc of this thread is tagged
@@ -16,8 +18,8 @@
  *     }
  *
  * Everything borrows what it is given: heaps, arenas and pools have to outlive it. Where C has an
- * errno, allocation throws std::bad_alloc, as the standard library expects; scopes that can fail
- * say so by a test.
+ * errno, allocation throws std::bad_alloc, as the standard library expects; scopes and owners that
+ * can fail say so by a test.
  */
 #ifndef LODE_LODE_HPP
 #define LODE_LODE_HPP
@@ -34,6 +36,7 @@
 #include <vector>
 
 #include "lode/lode.h"
+#include "lode/owner.hpp"
 
 namespace lode
 {
@@ -478,12 +481,13 @@ class gc_bridge : scope_base
         end();
     }
 
-    /** `owner` holds `handle` from now on. A handle may have many owners. */
+    /** `owner` holds `handle` from now on. A handle may have any number of owners: those beyond
+     * LODE_PINS_MAX share a pin. */
     void add_root(lode_handle handle, void *owner)
     {
-        roots_.push_back({handle, owner, nullptr});
+        roots_.push_back({handle, owner, nullptr, false});
         if (collecting_)
-            roots_.back().block = lode_pin(handle);
+            hold(roots_.back(), roots_.size() - 1);
     }
 
     /** false: there is no such root. */
@@ -491,8 +495,7 @@ class gc_bridge : scope_base
     {
         for (root &r : roots_)
             if (r.handle == handle && r.owner == owner) {
-                if (r.block != nullptr)
-                    (void)lode_unpin(r.handle);
+                release(r);
                 r = roots_.back();
                 roots_.pop_back();
                 return true;
@@ -508,8 +511,7 @@ class gc_bridge : scope_base
             return 0;
         for (std::size_t i = 0; i < count; i++) {
             root r = roots_[i];
-            r.block = lode_pin(r.handle);
-            if (r.block != nullptr)
+            if (hold(r, kept))
                 roots_[kept++] = r;
         }
         roots_.resize(kept);
@@ -517,8 +519,8 @@ class gc_bridge : scope_base
         return count - kept;
     }
 
-    /** Calls visit(owner, handle, block) for each root; within a collection `block` is pinned, else
-     * it is nullptr. */
+    /** Calls visit(owner, handle, block) for each root. Within a collection `block` is pinned, or
+     * nullptr where others have all LODE_PINS_MAX pins; else it is nullptr. */
     template <class Visit> void each(Visit &&visit) const
     {
         for (const root &r : roots_)
@@ -527,9 +529,12 @@ class gc_bridge : scope_base
 
     void end() noexcept
     {
-        for (root &r : roots_)
-            if (std::exchange(r.block, nullptr) != nullptr)
+        for (root &r : roots_) {
+            if (r.pinned)
                 (void)lode_unpin(r.handle);
+            r.block = nullptr;
+            r.pinned = false;
+        }
         collecting_ = false;
     }
 
@@ -543,8 +548,34 @@ class gc_bridge : scope_base
         lode_handle handle;
         void *owner;
         void *block;
+        bool pinned; // by this root; else its block is another root's of the same handle
     };
     using root_allocator = lode::allocator<root>;
+
+    /** Pin, or share the pin of one of the first `count` roots. false: the handle is stale. */
+    bool hold(root &r, std::size_t count) noexcept
+    {
+        r.block = lode_pin(r.handle);
+        r.pinned = r.block != nullptr;
+        for (std::size_t i = count; r.block == nullptr && i > 0; i--)
+            if (roots_[i - 1].handle == r.handle)
+                r.block = roots_[i - 1].block;
+        return r.block != nullptr || lode_handle_is_live(r.handle) != 0;
+    }
+
+    /** Unpin, or leave the pin to a root that shares it. */
+    void release(root &r) noexcept
+    {
+        if (!std::exchange(r.pinned, false))
+            return;
+        for (root &other : roots_)
+            if (other.handle == r.handle && other.block == r.block && !other.pinned &&
+                &other != &r) {
+                other.pinned = true;
+                return;
+            }
+        (void)lode_unpin(r.handle);
+    }
 
     std::vector<root, root_allocator> roots_;
     bool collecting_ = false;
