@@ -162,6 +162,7 @@ refused "bad number '3', allowed: 1-2" --threads 3
 refused "bad number '-1', allowed: 0-" --edits=-1
 refused "bad number '17', allowed: 1-16" --repeat 17
 refused "expected XxYxZ or all, got '8x8'" --window 8x8
+refused "expected XxYxZ or all, got '-8x128x104'" --window=-8x128x104
 refused "multiples of 8, at least 64" --window 100x128x96
 refused "multiples of 8, at least 64" --window 56x128x96
 refused "unknown '12', there are: 16, 8, 4, distance" --tier 12
