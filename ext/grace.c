@@ -489,10 +489,15 @@ static uint64_t sections_wait(void)
     return now + 1;
 }
 
-void lodei_grace_wait(void)
+void lodei_grace_refuse(const char *what, const void *object)
 {
     if (lodei_grace_inside())
-        lodei_fatal("a pool is destroyed within a reading section by", self);
+        lodei_fatal(what, object);
+}
+
+void lodei_grace_wait(void)
+{
+    lodei_grace_refuse("this thread waits for its own reading section", self);
     records_settle(sections_wait());
     /* What left a record for the queue before its turn came was filed anew there. */
     queue_settle_all(sections_wait());
