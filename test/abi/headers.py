@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Every public header compiles alone, included twice, as C11 and as C++17, without a warning: TAP.
+Those for C++ also without exceptions and run-time types, as engines build.
 
     headers.py
 
@@ -19,6 +20,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wstrict-prototypes", "-Werror"]
 COMPILERS = (("gcc", "c", "c11"), ("clang", "c", "c11"),
              ("g++", "c++", "c++17"), ("clang++", "c++", "c++17"))
 
+BARE = ("-fno-exceptions", "-fno-rtti")
+
 
 def public_headers():
     for directory in INCLUDE_DIRS:
@@ -28,13 +31,13 @@ def public_headers():
                 yield path[len(prefix):]
 
 
-def compile_alone(compiler, language, standard, header):
+def compile_alone(compiler, language, standard, header, *flags):
     warnings = [w for w in WARNINGS if language == "c" or w != "-Wstrict-prototypes"]
     includes = [f"-I{os.path.join(tap.ROOT, d)}" for d in INCLUDE_DIRS]
     source = f"#include <{header}>\n#include <{header}>\n"
     done = subprocess.run([compiler, "-x", language, f"-std={standard}", *warnings, *includes,
-                           "-fsyntax-only", "-"], input=source, capture_output=True, text=True,
-                          check=False)
+                           *flags, "-fsyntax-only", "-"],
+                          input=source, capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stderr
 
 
@@ -52,6 +55,9 @@ def main():
                 continue
             passed, faults = compile_alone(compiler, language, standard, header)
             results.ok(passed, name, [faults])
+            if header.endswith(".hpp"):
+                passed, faults = compile_alone(compiler, language, standard, header, *BARE)
+                results.ok(passed, f"{name} {' '.join(BARE)}", [faults])
     return results.done()
 
 

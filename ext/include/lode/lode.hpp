@@ -86,11 +86,16 @@ class memory_resource final : public std::pmr::memory_resource
         (void)lode_allocator_free(&allocator_, block, bytes, align);
     }
 
+    /* Without run-time types nothing is known of the other but its address. */
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
     {
+#if defined(__cpp_rtti)
         const auto *same = dynamic_cast<const memory_resource *>(&other);
         return same != nullptr && same->allocator_.ops == allocator_.ops &&
                same->allocator_.ctx == allocator_.ctx;
+#else
+        return this == &other;
+#endif
     }
 
     struct lode_allocator allocator_;
@@ -382,9 +387,12 @@ template <class Base, class Stats, class Char> class unreal_malloc : public Base
         lode_free(block);
     }
 
+    /** 0: there can be no such block. */
     std::size_t QuantizeSize(std::size_t bytes, std::uint32_t align) override
     {
         std::size_t to = align > 16 ? align : 1;
+        if (bytes > std::numeric_limits<std::size_t>::max() - (to - 1))
+            return 0;
         return lode_good_size((bytes + to - 1) / to * to);
     }
 
