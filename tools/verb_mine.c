@@ -266,6 +266,11 @@ static int draw(const struct session *session)
     lodei_mine_draw(&session->result.slice, session->world.sides, &picture);
     fault = lodei_picture_write(&picture, session->request->picture);
     lodei_picture_finish(&picture);
+    if (fault == 0 && !session->request->json)
+        printf("%s: above, red 16 bits, yellow 8, blue 4, violet contents only, grey all one, "
+               "white air;\nbelow, a hue for each 64 KiB of memory; dark is solid, black outside "
+               "the window\n",
+               session->request->picture);
     return fault;
 }
 

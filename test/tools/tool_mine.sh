@@ -131,8 +131,9 @@ status_is 0 && out_has "^hash $hash\$" &&
     out_has '^shift: leave +[1-9][0-9]* ' && out_has '^enter +[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ %$'
 say "the figures as text"
 lode mine --edits 100 --picture "$tap_dir/slice.png"
-status_is 0 && [ "$(head -c 4 "$tap_dir/slice.png" | tail -c 3)" = PNG ]
-say "--picture"
+status_is 0 && [ "$(head -c 4 "$tap_dir/slice.png" | tail -c 3)" = PNG ] &&
+    out_has 'slice.png: above, red 16 bits, '
+say "--picture, and what its colours mean"
 lode mine --edits 100 --picture "$tap_dir/nosuch/slice.png"
 status_is 2 && err_has 'nosuch/slice.png: '
 say "a picture that cannot be written"
