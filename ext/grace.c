@@ -21,8 +21,10 @@
  *
  *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
  *
- * Blocks are freed under the lock of where they waited: when lodei_grace_wait() has had each lock
- * once, none is on its way to a heap that is about to be destroyed.
+ * The queue is freed from its head on, in the order in which blocks came there. They keep the epoch
+ * at which they were given up, by which lodei_grace_wait() finds those it is about, whoever's
+ * record they were in. Blocks are freed under the lock of where they waited: when it has had each
+ * lock once, none is on its way to a heap that is about to be destroyed.
  *
  * Locks, in this order: `records_lock` for the list of records, record->busy (the thread's own but
  * for lodei_grace_settle()), `lock` for the queue. All are held around fork(), so that what waits
@@ -220,27 +222,24 @@ static uint64_t oldest_section(void)
 
 /* ---- blocks in a record ---- */
 
-/* The epoch before which blocks can go: that of the oldest section, or `known`, if somebody waited
- * for all sections before that. A section that begins now may have an older epoch all the same. */
-static uint64_t gone_before(uint64_t known)
-{
-    uint64_t oldest = oldest_section();
-    return oldest > known ? oldest : known;
-}
-
-/* Free what can go of what waits in a record; it is locked. */
-static void record_settle(struct record *r, uint64_t known)
+/* Free what was given up before an epoch of what waits in a record; it is locked. */
+static void record_free(struct record *r, uint64_t before)
 {
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), gone = 0;
-    /* Sections that begin from here on are later than all that waits here. */
-    atomic_fetch_add(&epoch, 1);
-    uint64_t oldest = gone_before(known);
-    while (gone < count && r->held[gone].epoch < oldest)
+    while (gone < count && r->held[gone].epoch < before)
         lode_free(r->held[gone++].block);
     if (gone == 0)
         return;
     memmove(r->held, r->held + gone, (count - gone) * sizeof(r->held[0]));
     atomic_store_explicit(&r->held_count, count - gone, memory_order_relaxed);
+}
+
+/* Free what can go of what waits in a record; it is locked. */
+static void record_settle(struct record *r)
+{
+    /* Sections that begin from here on are later than all that waits here. */
+    atomic_fetch_add(&epoch, 1);
+    record_free(r, oldest_section());
 }
 
 /* ---- the common queue; under lock ---- */
@@ -264,22 +263,21 @@ static int queue_grow(void)
     return 0;
 }
 
-static int queue_push(void *block)
+static int queue_push(struct waiting waiting)
 {
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed);
     int status = count == queue_capacity ? queue_grow() : 0;
     if (status == 0) {
-        uint64_t now = atomic_fetch_add(&epoch, 1); /* in rising epoch, also behind older blocks */
-        queue[(queue_first + count) & (queue_capacity - 1)] = (struct waiting){block, now};
+        queue[(queue_first + count) & (queue_capacity - 1)] = waiting;
         atomic_store_explicit(&queue_count, count + 1, memory_order_relaxed);
     }
     return status;
 }
 
 /* Some at a time: others may wait for the lock. 1: there may be more that can go. */
-static int queue_settle(uint64_t known)
+static int queue_settle(void)
 {
-    uint64_t oldest = gone_before(known);
+    uint64_t oldest = oldest_section();
     size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), gone = 0;
     while (gone < HELD && gone < count && queue[queue_first].epoch < oldest) {
         lode_free(queue[queue_first].block);
@@ -290,25 +288,40 @@ static int queue_settle(uint64_t known)
     return gone == HELD;
 }
 
+/* Free all that was given up before an epoch, wherever in the queue it is. */
+static void queue_free(uint64_t before)
+{
+    size_t count = atomic_load_explicit(&queue_count, memory_order_relaxed), kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct waiting waiting = queue[(queue_first + i) & (queue_capacity - 1)];
+        if (waiting.epoch < before)
+            lode_free(waiting.block);
+        else
+            queue[(queue_first + kept++) & (queue_capacity - 1)] = waiting;
+    }
+    atomic_store_explicit(&queue_count, kept, memory_order_relaxed);
+}
+
 /* Move what waits in a record to the queue; both are locked. 0 or -ENOMEM, and the rest stays. */
 static int record_spill(struct record *r)
 {
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed), moved = 0;
-    while (moved < count && queue_push(r->held[moved].block) == 0)
+    while (moved < count && queue_push(r->held[moved]) == 0)
         moved++;
     memmove(r->held, r->held + moved, (count - moved) * sizeof(r->held[0]));
     atomic_store_explicit(&r->held_count, count - moved, memory_order_relaxed);
+    atomic_fetch_add(&epoch, 1); /* as in record_settle() */
     return moved == count ? 0 : -ENOMEM;
 }
 
 /* ---- what threads do ---- */
 
-static void queue_settle_all(uint64_t known)
+static void queue_settle_all(void)
 {
     int more;
     do {
         pthread_mutex_lock(&lock);
-        more = queue_settle(known);
+        more = queue_settle();
         pthread_mutex_unlock(&lock);
     } while (more);
 }
@@ -318,7 +331,7 @@ static void queue_try(void)
 {
     if (atomic_exchange_explicit(&trying, 1, memory_order_relaxed) != 0)
         return;
-    queue_settle_all(0);
+    queue_settle_all();
     atomic_store_explicit(&trying, 0, memory_order_relaxed);
 }
 
@@ -329,7 +342,7 @@ static void thread_ended(void *record)
     atomic_store_explicit(&r->since, 0, memory_order_release); /* as in lode_read_end() */
     self = NULL;
     record_lock(r);
-    record_settle(r, 0);
+    record_settle(r);
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
     pthread_mutex_unlock(&lock);
@@ -349,7 +362,7 @@ static void try_settle(struct record *r)
         return;
     }
     record_lock(r);
-    record_settle(r, 0);
+    record_settle(r);
     record_unlock(r);
     int left = atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0;
     r->in_the_way = left ? SETTLE : 0;
@@ -375,7 +388,7 @@ static int hold(struct record *r, void *block)
     record_lock(r);
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     if (count >= SETTLE && count % SETTLE == 0) {
-        record_settle(r, 0);
+        record_settle(r);
         count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     }
     if (count == HELD) {
@@ -398,7 +411,7 @@ static int hold(struct record *r, void *block)
 static LODE_NOINLINE void own_settle(struct record *r)
 {
     record_lock(r);
-    record_settle(r, 0);
+    record_settle(r);
     record_unlock(r);
 }
 
@@ -455,19 +468,14 @@ void lodei_grace_free_all(void *const *blocks, size_t count)
     freed_now();
 }
 
-static void records_settle(uint64_t known)
+void lodei_grace_settle(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
         record_lock(r);
-        record_settle(r, known);
+        record_settle(r);
         record_unlock(r);
     }
-}
-
-void lodei_grace_settle(void)
-{
-    records_settle(0);
-    queue_settle_all(0);
+    queue_settle_all();
 }
 
 int lodei_grace_inside(void)
@@ -480,15 +488,6 @@ uint64_t lodei_grace_section(void)
     return self->section;
 }
 
-/* Wait for all sections that are open; returns an epoch: blocks filed before it can go. */
-static uint64_t sections_wait(void)
-{
-    uint64_t now = atomic_fetch_add(&epoch, 1);
-    while (oldest_section() <= now)
-        sched_yield();
-    return now + 1;
-}
-
 void lodei_grace_refuse(const char *what, const void *object)
 {
     if (lodei_grace_inside())
@@ -498,9 +497,20 @@ void lodei_grace_refuse(const char *what, const void *object)
 void lodei_grace_wait(void)
 {
     lodei_grace_refuse("this thread waits for its own reading section", self);
-    records_settle(sections_wait());
-    /* What left a record for the queue before its turn came was filed anew there. */
-    queue_settle_all(sections_wait());
+    uint64_t now = atomic_fetch_add(&epoch, 1);
+    while (oldest_section() <= now)
+        sched_yield();
+    /* What was given up by then goes whatever sections there are: those of a later epoch cannot
+     * know of it, nor can one that has only just published an epoch as old. It moves from records
+     * to the queue, if at all, and never back. */
+    for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
+        record_lock(r);
+        record_free(r, now + 1);
+        record_unlock(r);
+    }
+    pthread_mutex_lock(&lock);
+    queue_free(now + 1);
+    pthread_mutex_unlock(&lock);
 }
 
 void lodei_grace_figures(size_t *ret_readers, size_t *ret_waiting)

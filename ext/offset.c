@@ -307,15 +307,18 @@ int lode_offset_extend(struct lode_offset *o, lode_range range, uint64_t bytes)
     uint64_t units = units_of(o, bytes);
     if (index == 0)
         return -EINVAL;
-    if (nodes_have(o, 1) != 0)
-        return failed(o, -ENOMEM);
     struct lodei_node *n = &o->nodes[index], *next = &o->nodes[n->near_next];
     int next_free = !lodei_node_used(next);
     uint64_t at = lodei_node_at(n), have = lodei_node_units(n),
              room = have + (next_free ? lodei_node_units(next) : 0);
     if (units == 0 || units > room)
         return failed(o, -ENOSPC);
-    if (next_free) {
+    if (!next_free && units < have) {
+        if (nodes_have(o, 1) != 0)
+            return failed(o, -ENOMEM);
+        free_add(o, index, at + units, have - units);
+        n = &o->nodes[index]; /* the table may have moved */
+    } else if (next_free) {
         uint32_t gone = n->near_next;
         lodei_bin_remove(o, gone);
         lodei_node_set(next, at + units, room - units);
@@ -325,8 +328,6 @@ int lode_offset_extend(struct lode_offset *o, lode_range range, uint64_t bytes)
             near_remove(o, gone);
             node_drop(o, gone);
         }
-    } else if (units < have) {
-        free_add(o, index, at + units, have - units);
     }
     lodei_node_set(n, at, units);
     account(o, units, have);
@@ -361,10 +362,10 @@ int lode_offset_grow(struct lode_offset *o, uint64_t bytes)
         return -EINVAL;
     if (total == o->total)
         return 0;
-    if (nodes_have(o, 1) != 0)
-        return -ENOMEM;
     uint64_t more = total - o->total;
     uint32_t last = o->nodes[0].near_prev;
+    if (lodei_node_used(&o->nodes[last]) && nodes_have(o, 1) != 0)
+        return -ENOMEM;
     if (!lodei_node_used(&o->nodes[last])) {
         const struct lodei_node *n = &o->nodes[last];
         lodei_bin_remove(o, last);

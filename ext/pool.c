@@ -252,12 +252,17 @@ int lodei_pool_run_dry(struct lodei_pool *p)
     if (full)
         return -ENOSPC;
     size_t added = lodei_pool_grow(p, lodei_max(more, 1));
+    int error = 0;
     pthread_mutex_lock(&p->lock);
     p->grows += added > 0;
     p->misses += added > 0;
-    p->failures += added == 0;
+    /* Another thread may have added meanwhile all that `max` needs, and even taken it. */
+    if (added == 0 && p->taken >= lodei_pool_capacity(p))
+        error = p->taken >= p->max ? -ENOSPC : -ENOMEM;
+    p->refused += error == -ENOSPC;
+    p->failures += error == -ENOMEM;
     pthread_mutex_unlock(&p->lock);
-    return added > 0 ? 0 : -ENOMEM;
+    return error;
 }
 
 /* What only some pools do with an object just taken off the hot list. */

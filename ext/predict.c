@@ -21,6 +21,7 @@
 #include "ext/sdfpool.h"
 
 #define RADIUS_BRICKS  8.0f
+#define BAND_BRICKS    8.0f /* a band may be as wide as the world */
 #define AHEAD_BRICKS   32.0f
 #define PREFETCH_BYTES 65536u /* a hint; much more would drive out what was fetched first */
 #define STEPS_AHEAD    32u
@@ -104,7 +105,8 @@ static int shape_of(const struct lode_sdf *sdf, const struct lode_tool_hint *hin
                     struct shape *ret)
 {
     const float dim = (float)(int)sdf->dim;
-    struct shape s = {.tool = hint->tool, .dim = dim, .band = lodei_band(sdf, 0)};
+    struct shape s = {
+        .tool = hint->tool, .dim = dim, .band = smaller(lodei_band(sdf, 0), BAND_BRICKS * dim)};
     if (hint->tool > LODE_TOOL_PRECISION || hint->reserved[0] != 0 || hint->reserved[1] != 0 ||
         hint->reserved[2] != 0 || hint->channels >> sdf->channel_count != 0 ||
         !all_finite(hint->position) || !(hint->radius >= 0))

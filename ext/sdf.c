@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 #include "ext/grace.h"
@@ -96,7 +97,7 @@ static void parts_destroy(struct lode_sdf *sdf)
     for (unsigned h = 0; h < LODEI_HEAPS; h++)
         lode_heap_destroy(sdf->heaps[h]);
     lodei_ready_destroy(atomic_load_explicit(&sdf->ready, memory_order_relaxed));
-    lode_free(sdf->band_of);
+    lode_free(atomic_load_explicit(&sdf->band_of, memory_order_relaxed));
     lode_free(sdf);
 }
 
@@ -267,19 +268,19 @@ static int publish_again(struct lodei_grid *grid, uint32_t index, uint64_t key, 
 }
 
 /* Within its count. */
-LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *near,
+LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_sdf_near *near,
                              struct lode_ivec3 at, void *block, unsigned kind,
                              lode_handle *ret_brick)
 {
     uint64_t key = lodei_grid_key(at.x, at.y, at.z);
     if (key != near->key) {
-        near->first = lodei_grid_find(&channel->grid, key);
-        if (lode_unlikely(near->first == UINT32_MAX)) {
-            int status = lodei_grid_get(&channel->grid, key, &near->first);
+        uint32_t first = lodei_grid_find(&channel->grid, key);
+        if (lode_unlikely(first == UINT32_MAX)) {
+            int status = lodei_grid_get(&channel->grid, key, &first);
             if (status != 0)
                 return status;
         }
-        near->key = key;
+        *near = (struct lodei_sdf_near){key, first};
     }
     uint32_t index = near->first + lodei_grid_lane(at.x, at.y, at.z);
     int status = lodei_slot_publish(index, key, block, kind, ret_brick);
@@ -291,8 +292,8 @@ LODE_INLINE int publish_near(struct lodei_channel *channel, struct lodei_near *n
 }
 
 LODE_INLINE int publish(struct lode_sdf *sdf, struct lodei_channel *channel,
-                        struct lodei_near *near, struct lode_ivec3 at, void *block, unsigned kind,
-                        lode_handle *ret_brick)
+                        struct lodei_sdf_near *near, struct lode_ivec3 at, void *block,
+                        unsigned kind, lode_handle *ret_brick)
 {
     int status = count_one(sdf);
     if (status != 0)
@@ -311,23 +312,40 @@ LODE_INLINE int publish(struct lode_sdf *sdf, struct lodei_channel *channel,
     return 0;
 }
 
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
-                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick)
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel,
+                      struct lodei_sdf_near *near, struct lode_ivec3 at, void *block, unsigned kind,
+                      lode_handle *ret_brick)
 {
     return publish(sdf, channel, near, at, block, kind, ret_brick);
 }
 
+/* Is it in one and the same window on all axes? Not while one is being written. */
+static int in_one_window(const struct lode_sdf *sdf, struct lode_ivec3 at)
+{
+    for (;;) {
+        uint64_t moves = atomic_load(&sdf->moves);
+        int in = in_window(sdf, at);
+        if (moves % 2 == 0 && atomic_load(&sdf->moves) == moves)
+            return in;
+        sched_yield();
+    }
+}
+
 /*
  * Who makes a brick looks at `moves` and then at the limits, writes its slot's word, and looks at
- * `moves` again; who moves the window writes the limits, raises `moves`, and then looks at the
- * words. In the one order of these seq_cst operations, if the maker finds `moves` as it was, the
- * raise comes after its word was written, and the sweep sees it. A group made meanwhile is made
- * under the grid's lock, which the sweep takes before it looks for groups: it either finds the
- * group, or `moves` is seen to be raised.
+ * `moves` again; who moves the window raises `moves`, writes the limits, raises it again, and then
+ * looks at the words. In the one order of these seq_cst operations, if the maker finds `moves` as
+ * it was, and even, the limits were those of one window, and both raises come after its word was
+ * written: the sweep sees it. A group made meanwhile is made under the grid's lock, which the sweep
+ * takes before it looks for groups: it either finds the group, or `moves` is seen to be raised.
+ *
+ * Else the brick may be where neither the window before nor the one after has it, but the limits of
+ * one axis from the one and of another axis from the other, and no sweep looks there: it stays only
+ * if it is in the window that is there when its word has been written.
  */
 int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick)
 {
-    if (in_window(sdf, at))
+    if (in_one_window(sdf, at))
         return 0;
     (void)lodei_sdf_release(sdf, brick); /* or the sweep did */
     return -ERANGE;
@@ -348,7 +366,7 @@ int lode_sdf_brick_alloc(struct lode_sdf *sdf, unsigned channel, struct lode_ive
     if (lode_unlikely(block == NULL))
         return -ENOMEM;
     lode_handle brick;
-    struct lodei_near near = LODEI_NEAR_NOTHING;
+    struct lodei_sdf_near near = LODEI_SDF_NEAR_NOTHING;
     status = publish(sdf, c, &near, at, block, lodei_kind(in, 0, 0), &brick);
     if (lode_unlikely(status != 0)) {
         lode_free(block);

@@ -25,7 +25,7 @@ static int walk_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct walk *walk = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
-        lode_handle brick = lodei_grid_handle(key, first, lane);
+        lode_handle brick = lodei_grid_handle(key, first, lane); /* visits may move the group on */
         int32_t at[3];
         lodei_grid_at(key, lane, at);
         if (brick == 0 || !in_box(walk->box, at))

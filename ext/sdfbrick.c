@@ -91,7 +91,7 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
 {
     lode_handle brick = lodei_grid_brick(&channel->grid, at.x, at.y, at.z);
     if (brick == 0) {
-        struct lodei_near near = LODEI_NEAR_NOTHING;
+        struct lodei_sdf_near near = LODEI_SDF_NEAR_NOTHING;
         return lodei_sdf_publish(sdf, channel, &near, at, block, kind, ret_brick);
     }
     int status = lode_read_begin();

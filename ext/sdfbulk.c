@@ -23,7 +23,7 @@
 struct batch {
     struct lode_sdf *sdf;
     struct lodei_channel *channel;
-    struct lodei_near near;
+    struct lodei_sdf_near near;
     uint64_t moves; /* of the window, before places were checked */
     int status;     /* the first error */
     unsigned count;
@@ -121,7 +121,7 @@ static lode_handle publish(struct batch *batch, unsigned i)
 int lode_sdf_store_many(struct lode_sdf *sdf, unsigned channel, const struct lode_sdf_item *items,
                         size_t count, lode_handle *ret_bricks)
 {
-    struct batch batch = {.sdf = sdf, .near = LODEI_NEAR_NOTHING};
+    struct batch batch = {.sdf = sdf, .near = LODEI_SDF_NEAR_NOTHING};
     if (channel >= sdf->channel_count)
         return -EINVAL;
     batch.channel = &sdf->channels[channel];

@@ -63,7 +63,7 @@ int lodei_sdf_cache_create(struct lode_sdf *sdf, unsigned tier, uint32_t bricks)
     cache->sets = sets;
     cache->value_bytes = value_bytes;
     for (uint32_t i = 0; i < sets * WAYS; i++)
-        cache->entries[i].values = cache->values + i * sdf->voxels;
+        cache->entries[i].values = cache->values + (size_t)i * sdf->voxels;
     sdf->caches[tier] = cache;
     return 0;
 }

@@ -36,11 +36,11 @@ static int mark_group(void *ctx, uint64_t key, uint32_t first)
 }
 
 /* A class that nothing names; LODE_BANDS_MAX: none, or this thread may be reading one. */
-static unsigned class_reclaim(struct lode_sdf *sdf)
+static unsigned class_reclaim(struct lode_sdf *sdf, const uint8_t *band_of)
 {
     uint64_t used = 1;
     for (unsigned m = 0; m < MATERIALS; m++)
-        used |= (uint64_t)1 << sdf->band_of[m];
+        used |= (uint64_t)1 << band_of[m];
     for (unsigned c = 0; c < sdf->channel_count; c++)
         if (sdf->channels[c].format == LODE_CHANNEL_SDF)
             (void)lodei_grid_each(&sdf->channels[c].grid, NULL, NULL, mark_group, &used);
@@ -55,20 +55,24 @@ int lode_sdf_band_set(struct lode_sdf *sdf, uint16_t material, float width)
     unsigned class = 0;
     if (!lodei_sdf_band_valid(width))
         return -EINVAL;
-    if (sdf->band_of == NULL)
-        sdf->band_of = lode_heap_calloc(lode_heap_default(), 1, MATERIALS);
-    if (sdf->band_of == NULL)
-        return -ENOMEM;
+    uint8_t *band_of = atomic_load_explicit(&sdf->band_of, memory_order_relaxed);
+    if (band_of == NULL) {
+        band_of = lode_heap_calloc(lode_heap_default(), 1, MATERIALS);
+        if (band_of == NULL)
+            return -ENOMEM;
+        /* release: pairs with the acquire in lodei_sdf_band_class() */
+        atomic_store_explicit(&sdf->band_of, band_of, memory_order_release);
+    }
     while (class < sdf->band_count && lodei_band(sdf, class) != width)
         class ++;
     if (class == LODE_BANDS_MAX)
-        class = class_reclaim(sdf);
+        class = class_reclaim(sdf, band_of);
     if (class == LODE_BANDS_MAX)
         return -ENOSPC;
     /* relaxed: whoever finds the class in a word or by its material came after this */
     atomic_store_explicit(&sdf->bands[class], width, memory_order_relaxed);
     if (class == sdf->band_count)
         sdf->band_count++;
-    sdf->band_of[material] = (uint8_t) class;
+    band_of[material] = (uint8_t) class;
     return 0;
 }

@@ -43,14 +43,14 @@ struct lode_sdf {
     uint32_t block_bytes[LODE_TIER_COUNT];
     _Atomic float bands[LODE_BANDS_MAX]; /* see sdfmaterial.c, these three */
     uint32_t band_count;
-    uint8_t *band_of; /* by material, 65,536; NULL: all have class 0 */
-    int has_window;   /* these two guarded by window_lock */
+    uint8_t *_Atomic band_of; /* by material, 65,536; NULL: all have class 0 */
+    int has_window;           /* these two guarded by window_lock */
     struct lode_brick_box window;
     pthread_mutex_t window_lock;
     /* of the window, for making bricks: by axis its lowest coordinate above, and how far the
      * highest is from that */
     _Atomic uint64_t limits[3];
-    _Atomic uint64_t moves;  /* how often the limits were changed */
+    _Atomic uint64_t moves;  /* twice how often the limits were changed; odd: they are just being */
     _Atomic uint32_t cached; /* entries of all caches that were ever used */
     _Atomic uint32_t brick_count;
     _Atomic uint64_t retiered[LODE_TIER_COUNT];
@@ -94,7 +94,9 @@ LODE_INLINE uint64_t lodei_sdf_limit(int32_t lo, int32_t hi)
 
 LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t material)
 {
-    return sdf->band_of != NULL ? sdf->band_of[material] : 0;
+    /* acquire: pairs with the release in lode_sdf_band_set(), of another material maybe */
+    const uint8_t *band_of = atomic_load_explicit(&sdf->band_of, memory_order_acquire);
+    return band_of != NULL ? band_of[material] : 0;
 }
 
 /* Of a word that was read in a section that is still open, or of a live brick's. */
@@ -139,18 +141,19 @@ void lodei_sdf_gone(struct lode_sdf *sdf, lode_handle brick);
 /* May a brick be made here? 0, -EINVAL, -ERANGE. */
 int lodei_sdf_check_place(const struct lode_sdf *sdf, unsigned channel, struct lode_ivec3 at);
 /* The group that was published in last: the next brick is probably of the same. */
-struct lodei_near {
+struct lodei_sdf_near {
     uint64_t key; /* LODEI_KEY_FREE: none */
     uint32_t first;
 };
-#define LODEI_NEAR_NOTHING    \
-    {                         \
-        .key = LODEI_KEY_FREE \
+#define LODEI_SDF_NEAR_NOTHING \
+    {                          \
+        .key = LODEI_KEY_FREE  \
     }
 
 /* Make `block` a brick; it is the caller's again on failure: as lode_sdf_brick_alloc(). */
-int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel, struct lodei_near *near,
-                      struct lode_ivec3 at, void *block, unsigned kind, lode_handle *ret_brick);
+int lodei_sdf_publish(struct lode_sdf *sdf, struct lodei_channel *channel,
+                      struct lodei_sdf_near *near, struct lode_ivec3 at, void *block, unsigned kind,
+                      lode_handle *ret_brick);
 /* Give a block to the brick at a coordinate, which is made if there is none; `moves` was taken
  * before the place was checked. The block is freed on failure: as lode_sdf_store(). */
 int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t moves,
@@ -158,17 +161,20 @@ int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t 
 /* The window has been moved since a place was checked. As lodei_sdf_confirm(). */
 int lodei_sdf_confirm_moved(struct lode_sdf *sdf, struct lode_ivec3 at, lode_handle brick);
 
-/* Taken before lodei_sdf_check_place(), for lodei_sdf_confirm(). */
+/* Taken before lodei_sdf_check_place(), for lodei_sdf_confirm(), which looks again if it was odd.
+ */
 LODE_INLINE uint64_t lodei_sdf_moves(const struct lode_sdf *sdf)
 {
-    return atomic_load(&sdf->moves); /* seq_cst: see lodei_sdf_confirm_moved() */
+    return atomic_load(&sdf->moves) & ~(uint64_t)1; /* seq_cst: see lodei_sdf_confirm_moved() */
 }
 
 /* After a brick was made: 0, or -ERANGE: the window has moved on, and the brick is gone. */
 LODE_INLINE int lodei_sdf_confirm(struct lode_sdf *sdf, uint64_t moves, struct lode_ivec3 at,
                                   lode_handle brick)
 {
-    return lode_likely(lodei_sdf_moves(sdf) == moves) ? 0 : lodei_sdf_confirm_moved(sdf, at, brick);
+    /* seq_cst: as above */
+    return lode_likely(atomic_load(&sdf->moves) == moves) ? 0
+                                                          : lodei_sdf_confirm_moved(sdf, at, brick);
 }
 
 /* sdfblock.c */

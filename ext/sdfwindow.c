@@ -170,9 +170,10 @@ int lode_sdf_window_move(struct lode_sdf *sdf, const struct lode_brick_box *wind
     struct lode_brick_box old = sdf->has_window ? sdf->window : everything;
     sdf->window = *window;
     sdf->has_window = 1;
+    /* seq_cst, all: before the sweep looks at slots; see lodei_sdf_confirm_moved() */
+    atomic_fetch_add(&sdf->moves, 1);
     for (unsigned axis = 0; axis < 3; axis++)
         atomic_store(&sdf->limits[axis], lodei_sdf_limit(lo[axis], hi[axis]));
-    /* seq_cst, and those: before the sweep looks at slots; see lodei_sdf_confirm_moved() */
     atomic_fetch_add(&sdf->moves, 1);
     for (unsigned c = 0; c < sdf->channel_count; c++) {
         sweep.channel = &sdf->channels[c];
@@ -273,11 +274,10 @@ static int rank_group(void *ctx, uint64_t key, uint32_t first)
 {
     struct eviction *eviction = ctx;
     for (unsigned lane = 0; lane < 8; lane++) {
-        uint64_t word = lodei_slot_word(first + lane);
-        lode_handle brick =
-            (word & LODE_HANDLE_LIVE) != 0 ? lodei_grid_handle(key, first, lane) : 0;
+        lode_handle brick = lodei_grid_handle(key, first, lane);
+        uint64_t word = brick != 0 ? lodei_handle_word(brick) : 0; /* of this life of the slot */
         int32_t at[3];
-        if (brick == 0)
+        if (word == 0)
             continue;
         unsigned kind = lodei_word_kind(word);
         lodei_grid_at(key, lane, at);

@@ -303,15 +303,23 @@ static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t nex
 
 /* ---- lives ---- */
 
+static int group_key_is(const struct lode_handle_page *page, uint32_t index, uint64_t key)
+{
+    /* acquire: pairs with the release in lodei_slots_take() */
+    return __atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) == key;
+}
+
 /* A slot freed while pinned, and still pinned, is published again: its last version is parked. */
-static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, uint64_t next,
-                               uint32_t *ret_generation)
+static int publish_over_zombie(struct lode_handle_page *page, uint32_t index, uint64_t key,
+                               uint64_t next, uint32_t *ret_generation)
 {
     uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
     lodei_parked_lock();
     uint64_t word = lodei_word_settled(at);
     int status = -EBUSY;
-    if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE) {
+    /* The key again: this word says nothing of generations. A group with a zombie is not given
+     * back, and it stays one as long as the lock is held. */
+    if (lodei_word_state(word) == LODEI_SLOT_ZOMBIE && group_key_is(page, index, key)) {
         *ret_generation = page->generations[index % LODE_HANDLE_PAGE];
         status = *ret_generation != UINT32_MAX ? swap_pinned(at, index, word, next) : -ENOSPC;
         if (status == 0)
@@ -329,14 +337,14 @@ static int publish_once(struct lode_handle_page *page, uint32_t index, uint64_t 
     /* acquire, before the key: a free word holds the generation, which giving the group back
      * raises, so if the group has changed hands either the key tells or the swap fails */
     uint64_t word = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&page->keys[index % LODE_HANDLE_PAGE / 8], __ATOMIC_ACQUIRE) != key)
+    if (!group_key_is(page, index, key))
         return -EAGAIN;
     switch (lodei_word_state(word)) {
     case LODEI_SLOT_FREE:
         *ret_generation = (uint32_t)word;
         return lodei_word_change(at, &word, next) ? 0 : -EBUSY;
     case LODEI_SLOT_ZOMBIE:
-        return publish_over_zombie(page, index, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
+        return publish_over_zombie(page, index, key, next & ~LODEI_SLOT_STATE_MASK, ret_generation);
     case LODEI_SLOT_BUSY:
         sched_yield();
         return -EBUSY;

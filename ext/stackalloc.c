@@ -35,8 +35,9 @@
 #define UNIT         ((size_t)1 << UNIT_LOG2)
 #define RECORD_BYTES sizeof(uint32_t)
 #define DEAD         0x80000000u /* padding, or a block that was moved from under its successor */
-/* A chunk is addressed by 31 bits of units. */
-#define ROOM_MAX ((size_t)1 << 35)
+/* A chunk is addressed by 31 bits of units, 32 GiB. Half of that is asked for at most: the heap
+ * rounds up, and a block must not begin in what is more. */
+#define ROOM_MAX ((size_t)1 << 34)
 
 _Static_assert(sizeof(struct lode_stack_opts) == 8 + 7 * sizeof(size_t), "no hidden padding");
 

@@ -37,9 +37,7 @@ static void store_put(struct mine_store *store, const int32_t at[3], const struc
 static void store_leave(struct mine_store *store, const struct lodei_mine_box *box);
 static void store_enter(struct mine_store *store, const struct lodei_mine_box *box);
 
-/* An edit is about to come; an edit, or a part of a shift, is over: what readers could still look
- * at goes now. */
-static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit);
+/* An edit, or a part of a shift, is over: what readers could still look at goes now. */
 static void store_settle(struct mine_store *store);
 /* Kind and content of a place as the octree has them. */
 static struct mine_cell store_tree_find(const struct mine_store *store, const int32_t at[3]);
@@ -251,7 +249,6 @@ static void work_round(struct lane *lane)
         follow(lane, edit->viewer);
         lane->meter.phase = LODEI_MINE_EDIT;
         start = lodei_mine_ticks();
-        store_hint(&lane->store, edit);
         dig(lane, edit);
         store_settle(&lane->store);
         lane->script.edit_ticks[lane->next] = ticks_since(start);

@@ -360,12 +360,6 @@ static void store_finish(struct mine_store *store)
     free(store->grid);
 }
 
-static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit)
-{
-    (void)store;
-    (void)edit;
-}
-
 static struct mine_cell store_tree_find(const struct mine_store *store, const int32_t at[3])
 {
     const struct line *node = &store->root;

@@ -518,12 +518,6 @@ static void store_finish(struct mine_store *store)
     lode_free(store->nodes);
 }
 
-static void store_hint(struct mine_store *store, const struct lodei_mine_edit *edit)
-{
-    (void)store;
-    (void)edit;
-}
-
 static void store_settle(struct mine_store *store)
 {
     (void)store;

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Every public header compiles alone, included twice, as C11 and as C++17, without a warning: TAP.
-Those for C++ also without exceptions and run-time types, as engines build.
 
     headers.py
 
-Compilers: gcc, clang, g++, clang++; one that is not installed is a SKIP. A .hpp header is C++ only.
+Compilers: gcc, clang, g++, clang++; one that is not installed is a SKIP. A .hpp header is C++ only,
+and compiles without exceptions and run-time types too, as engines do.
 """
 
 import os
@@ -19,8 +19,7 @@ INCLUDE_DIRS = ("lib/include", "ext/include")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wstrict-prototypes", "-Werror"]
 COMPILERS = (("gcc", "c", "c11"), ("clang", "c", "c11"),
              ("g++", "c++", "c++17"), ("clang++", "c++", "c++17"))
-
-BARE = ("-fno-exceptions", "-fno-rtti")
+LEAN = ("-fno-exceptions", "-fno-rtti")
 
 
 def public_headers():
@@ -31,12 +30,12 @@ def public_headers():
                 yield path[len(prefix):]
 
 
-def compile_alone(compiler, language, standard, header, *flags):
+def compile_alone(compiler, language, standard, header, options=()):
     warnings = [w for w in WARNINGS if language == "c" or w != "-Wstrict-prototypes"]
     includes = [f"-I{os.path.join(tap.ROOT, d)}" for d in INCLUDE_DIRS]
     source = f"#include <{header}>\n#include <{header}>\n"
     done = subprocess.run([compiler, "-x", language, f"-std={standard}", *warnings, *includes,
-                           *flags, "-fsyntax-only", "-"],
+                           *options, "-fsyntax-only", "-"],
                           input=source, capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stderr
 
@@ -56,8 +55,8 @@ def main():
             passed, faults = compile_alone(compiler, language, standard, header)
             results.ok(passed, name, [faults])
             if header.endswith(".hpp"):
-                passed, faults = compile_alone(compiler, language, standard, header, *BARE)
-                results.ok(passed, f"{name} {' '.join(BARE)}", [faults])
+                passed, faults = compile_alone(compiler, language, standard, header, LEAN)
+                results.ok(passed, f"{name} {' '.join(LEAN)}", [faults])
     return results.done()
 
 

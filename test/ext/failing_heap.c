@@ -8,6 +8,7 @@
 
 long failing_heap_after = -1;
 long failing_heap_asked;
+void (*failing_heap_meanwhile)(void);
 
 int __real_lode_heap_create(const struct lode_heap_opts *opts, struct lode_heap **ret_heap);
 void *__real_lode_heap_alloc(struct lode_heap *heap, size_t bytes);
@@ -22,7 +23,11 @@ void *__wrap_lode_realloc(void *ptr, size_t bytes);
 
 static int refuses(void)
 {
+    void (*meanwhile)(void) = failing_heap_meanwhile;
     failing_heap_asked++;
+    failing_heap_meanwhile = NULL;
+    if (meanwhile != NULL)
+        meanwhile();
     if (failing_heap_after < 0)
         return 0;
     if (failing_heap_after > 0) {

@@ -10,5 +10,7 @@
 extern long failing_heap_after;
 /* Requests since the program started, refused ones too. */
 extern long failing_heap_asked;
+/* Called once, before the next request goes on, and forgotten then; NULL: nothing is. */
+extern void (*failing_heap_meanwhile)(void);
 
 #endif

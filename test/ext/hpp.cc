@@ -222,6 +222,14 @@ void scopes()
         second = static_cast<char *>(lode_arena_alloc(arena, 100, 16));
     }
     ok(first != nullptr && first == second, "an arena scope gives back what it took");
+    while (lode_arena_mark(arena, "one more") != 0)
+        continue;
+    {
+        lode::arena_scope one_too_many(arena);
+        ok(!one_too_many, "an arena scope that has no mark says so");
+    }
+    lode_arena_reset(arena);
+    ok(bool(lode::arena_scope(arena)), "and one that has");
     lode_arena_destroy(arena);
 
     ok(lode_tag_current() == 0, "no tag at first");

@@ -282,6 +282,10 @@ int main(int argc, char **argv)
         if (pthread_create(&workers[i].thread, NULL, run, &workers[i]) != 0)
             fail("pthread_create", errno);
     }
+    /* of other materials than those stored */
+    for (uint16_t material = 1; material < LODE_BANDS_MAX; material++)
+        if ((status = lode_sdf_band_set(field, material, (float)material / 2)) != 0)
+            fail("band_set", status);
     for (unsigned i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);
     struct lode_read_stats left;

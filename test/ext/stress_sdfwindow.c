@@ -2,7 +2,7 @@
 /*
  * Makers of bricks, who empty a box now and then, against a window that jumps to and fro. Whenever
  * all of them rest, there is no brick outside of it, in either channel; in the end the heaps hold
- * as many blocks as there are bricks.
+ * as many blocks as there are bricks. Then the window jumps on all axes at once.
  *
  *     stress-sdfwindow [RESTS [SEED]]
  */
@@ -133,6 +133,43 @@ static void move(uint64_t *random, int turn)
         fail("window", status);
 }
 
+/* ---- a window that jumps on all three axes ---- */
+
+#define JUMP 100
+
+/* Corners of the two windows, and those that are of one window on one axis, of the other on
+ * another. */
+static void *corner_maker(void *arg)
+{
+    for (unsigned i = 0; !atomic_load(&over); i++) {
+        struct lode_ivec3 at = {(int32_t)(i & 1) * JUMP, (int32_t)(i >> 1 & 1) * JUMP,
+                                (int32_t)(i >> 2 & 1) * JUMP};
+        lode_handle brick;
+        int status = lode_sdf_brick_alloc(field, 0, at, LODE_TIER_LOW, &brick);
+        if (status != 0 && status != -ERANGE && status != -EEXIST)
+            fail("make a corner", status);
+    }
+    return arg;
+}
+
+static void jump(unsigned jumps)
+{
+    pthread_t thread;
+    atomic_store(&over, 0);
+    if (pthread_create(&thread, NULL, corner_maker, NULL) != 0)
+        fail("pthread_create", errno);
+    for (unsigned turn = 0; turn < jumps; turn++) {
+        int32_t at = turn % 2 != 0 ? JUMP : 0;
+        window = (struct lode_brick_box){{at, at, at}, {at, at, at}};
+        int status = lode_sdf_window_move(field, &window, NULL);
+        if (status != 0)
+            fail("window", status);
+    }
+    atomic_store(&over, 1);
+    pthread_join(thread, NULL);
+    check(0);
+}
+
 int main(int argc, char **argv)
 {
     struct lode_sdf_opts opts = LODE_SDF_OPTS_INIT;
@@ -165,6 +202,7 @@ int main(int argc, char **argv)
         printf("%u%s", (unsigned)(uintptr_t)made, i + 1 < MAKERS ? " " : "\n");
     }
     check(1);
+    jump(rests * 500);
     lode_sdf_destroy(field);
     return 0;
 }

@@ -297,6 +297,7 @@ static void assert_filled(const unsigned char *p, size_t bytes)
 EVERY(resizing_keeps_the_contents)
 {
     begin(*index);
+    struct lode_allocator_stats empty = now();
     static const size_t steps[] = {1, 16, 17, 100, 99, 3000, 4096, 2000, 64, 4000, 1};
     for (size_t align = 1; align <= 64 && align <= row->align_max; align *= 8) {
         size_t bytes = size_for(40);
@@ -312,8 +313,13 @@ EVERY(resizing_keeps_the_contents)
             fill(moved, to);
             block = moved;
             bytes = to;
+            cr_assert_geq(now().used_bytes, empty.used_bytes + bytes, "%s", row->name);
         }
         put(block, bytes, align);
+        if (row->traits & (LODE_TRAIT_FREES | LODE_TRAIT_LIFO)) {
+            cr_assert_eq(now().used_bytes, empty.used_bytes, "%s", row->name);
+            cr_assert_eq(now().blocks, empty.blocks, "%s", row->name);
+        }
     }
     end();
 }

@@ -422,6 +422,58 @@ Test(cpool, epochs_end_by_themselves_too)
     lode_cpool_destroy(cp);
 }
 
+/* ---- two that run dry at once ---- */
+
+static struct lode_cpool *contended;
+static void *others[64];
+static size_t others_want;
+
+static void *take_there(void *unused)
+{
+    (void)unused;
+    cr_assert_eq(lode_cpool_acquire_many(contended, others, others_want), others_want);
+    return NULL;
+}
+
+static void take_elsewhere(void)
+{
+    elsewhere(take_there, NULL);
+}
+
+/* While this thread waits for the heap, another adds the one chunk that `max` needs, and takes
+ * `wanted` objects of it. What this one's acquire answers. */
+static int acquired_late(size_t wanted, struct lode_pool_stats *ret_stats)
+{
+    struct lode_pool_opts o = opts_of(1024);
+    void *own = NULL;
+    o.max = 64;
+    contended = made(&o);
+    put(contended, got(contended));
+    lode_cpool_flush(contended); /* the cache is there, and no chunk */
+    (void)lode_cpool_trim(contended, SIZE_MAX);
+    others_want = wanted;
+    failing_heap_meanwhile = take_elsewhere;
+    int error = lode_cpool_try_acquire(contended, &own);
+    cr_assert_null(failing_heap_meanwhile);
+    *ret_stats = stats_of(contended);
+    if (error == 0)
+        put(contended, own);
+    cr_assert_eq(lode_cpool_release_many(contended, others, wanted), 0);
+    lode_cpool_destroy(contended);
+    return error;
+}
+
+Test(cpool, a_chunk_of_another_thread_serves_too)
+{
+    struct lode_pool_stats s;
+    cr_assert_eq(acquired_late(1, &s), 0);
+    cr_assert_eq(s.failures, 0);
+    cr_assert_eq(s.chunks, 1);
+    cr_assert_eq(acquired_late(64, &s), -ENOSPC);
+    cr_assert_eq(s.failures, 0);
+    cr_assert_eq(s.refused, 1);
+}
+
 /* ---- a heap that refuses ---- */
 
 Test(cpool, create_cleans_up_wherever_memory_ends)

@@ -134,6 +134,25 @@ Test(frame, chunks_grow_with_the_frame)
     lode_frame_destroy(frame);
 }
 
+/* 4 of the first size, 4 of the double, and so on. */
+Test(frame, chunks_are_of_the_sizes_that_the_options_say)
+{
+    for (int by_default = 0; by_default < 2; by_default++) {
+        struct lode_frame_opts o = LODE_FRAME_OPTS_INIT;
+        o.chunk_bytes = by_default ? 0 : 8192;
+        struct lode_frame *frame = made(&o);
+        size_t expected = 0, first = by_default ? 64 << 10 : 8192;
+        for (uint64_t chunk = 0; chunk < 12; chunk++) {
+            while (stats_of(frame).misses == chunk)
+                cr_assert_not_null(lode_frame_alloc(frame, 1000, 16));
+            expected += first << chunk / 4;
+            struct lode_allocator_stats s = stats_of(frame);
+            cr_assert_eq(s.mapped_bytes - s.metadata_bytes, expected);
+        }
+        lode_frame_destroy(frame);
+    }
+}
+
 Test(frame, large_blocks_are_kept_while_they_are_wanted)
 {
     struct lode_frame *frame = made(NULL);
@@ -162,11 +181,13 @@ Test(frame, room_has_a_limit_and_failing_changes_nothing)
         got += 1008;
     cr_assert_geq(got, 150000);
     struct lode_allocator_stats before = stats_of(frame), after;
+    cr_assert_geq(before.largest_free_bytes, 16);
     for (int i = 0; i < 100000; i++)
         cr_assert_null(lode_frame_alloc(frame, 4000, 16));
     cr_assert_null(lode_frame_alloc(frame, 100000, 16));
     after = stats_of(frame);
     cr_assert_eq(after.used_bytes, before.used_bytes);
+    cr_assert_eq(after.largest_free_bytes, before.largest_free_bytes);
     cr_assert_eq(after.failures, before.failures + 100001);
     struct lode_allocator a;
     lode_frame_allocator(frame, &a);
@@ -190,6 +211,8 @@ Test(frame, trimming_gives_back_what_no_frame_has_used)
     cr_assert_eq(lode_frame_trim(frame), 0);
     lode_frame_advance(frame);
     cr_assert_gt(lode_frame_trim(frame), 10000000);
+    struct lode_allocator_stats s = stats_of(frame);
+    cr_assert_eq(s.mapped_bytes - s.metadata_bytes, 65536, "the first chunk of the first frame");
     char *p = lode_frame_alloc(frame, 1000, 16);
     memset(p, 1, 1000);
     for (int i = 0; i < 1000; i++)

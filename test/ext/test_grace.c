@@ -347,6 +347,37 @@ Test(grace, a_wait_is_for_the_sections_open_now)
     cr_assert_eq(freed_count(), 1);
 }
 
+static sem_t has_given_up, may_end;
+
+static void *give_one_up_and_end(void *arg)
+{
+    (void)arg;
+    give_up(0);
+    sem_post(&has_given_up);
+    sem_wait(&may_end);
+    return NULL;
+}
+
+Test(grace, a_wait_is_for_blocks_that_change_hands_meanwhile)
+{
+    pthread_t thread;
+    sem_init(&has_given_up, 0, 0);
+    sem_init(&may_end, 0, 0);
+    does(&one, read_begin);
+    cr_assert_eq(pthread_create(&thread, NULL, give_one_up_and_end, NULL), 0);
+    sem_wait(&has_given_up);
+    begins(&two, wait_for_sections);
+    yield_some();
+    read_begin(); /* not waited for, but open till the end */
+    sem_post(&may_end);
+    pthread_join(thread, NULL); /* the block is in the common queue now */
+    cr_assert_eq(freed_count(), 0);
+    does(&one, lode_read_end);
+    sem_wait(&two.done);
+    cr_assert_eq(freed_count(), 1);
+    lode_read_end();
+}
+
 static sem_t in_free, go_on;
 static void *_Atomic hold_up;
 

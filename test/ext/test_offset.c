@@ -86,6 +86,50 @@ Test(offset, ranges_are_rounded_and_aligned)
     lode_offset_destroy(offset);
 }
 
+/* One free range of every place and size among live ones, asked for everything near its size. */
+Test(offset, a_hole_serves_what_fits_and_nothing_else)
+{
+    for (uint64_t start = 0; start < 9; start++)
+        for (uint64_t size = 1; size < 40; size++) {
+            struct lode_offset *offset = made(64, NULL);
+            lode_range before = start != 0 ? got(offset, start, 1, NULL) : 0;
+            lode_range hole = got(offset, size, 1, NULL);
+            lode_range rest = got(offset, 64 - start - size, 1, NULL);
+            cr_assert_eq(lode_offset_free(offset, hole), 0);
+            for (uint64_t align = 1; align <= 16; align *= 2)
+                for (uint64_t bytes = 1; bytes <= size + 1; bytes++) {
+                    uint64_t first = (start + align - 1) / align * align, at = 99;
+                    int expected = first + bytes <= start + size ? 0 : -ENOSPC;
+                    cr_assert_eq(lode_offset_can_allocate(offset, bytes, align), expected == 0);
+                    cr_assert_eq(lode_offset_alloc(offset, bytes, align, &at, &hole), expected);
+                    cr_assert_eq(at, expected == 0 ? first : 99);
+                    if (expected == 0)
+                        cr_assert_eq(lode_offset_free(offset, hole), 0);
+                }
+            cr_assert_eq(lode_offset_free(offset, rest), 0);
+            if (before != 0)
+                cr_assert_eq(lode_offset_free(offset, before), 0);
+            lode_offset_destroy(offset);
+        }
+}
+
+/* What a failed search has learned is forgotten when it is no longer true. */
+Test(offset, a_search_that_failed_succeeds_when_there_is_room)
+{
+    struct lode_offset *offset = made(17 + 1 + 16 + 1, NULL);
+    lode_range larger = got(offset, 17, 1, NULL);
+    (void)got(offset, 1, 1, NULL);
+    lode_range smaller = got(offset, 16, 1, NULL), none;
+    (void)got(offset, 1, 1, NULL);
+    uint64_t at = 99;
+    cr_assert_eq(lode_offset_alloc(offset, 17, 1, &at, &none), -ENOSPC);
+    cr_assert_eq(lode_offset_free(offset, larger), 0);
+    cr_assert_eq(lode_offset_free(offset, smaller), 0); /* the first of their common bin */
+    (void)got(offset, 17, 1, &at);
+    cr_assert_eq(at, 0);
+    lode_offset_destroy(offset);
+}
+
 Test(offset, all_of_it_can_be_one_range)
 {
     for (uint64_t bytes = 1; bytes < 5000; bytes += 7) {
@@ -219,6 +263,31 @@ Test(offset, ranges_have_a_limit)
     cr_assert_eq(lode_offset_grow(offset, 2000), -ENOMEM);
     for (int i = 0; i < 4; i++)
         cr_assert_eq(lode_offset_free(offset, all[i]), 0);
+    lode_offset_destroy(offset);
+}
+
+/* What needs no new range needs no room in the table. */
+Test(offset, at_the_limit_ranges_still_trade_with_what_is_free)
+{
+    struct lode_offset_opts o = LODE_OFFSET_OPTS_INIT;
+    o.max_ranges = 2;
+    struct lode_offset *offset = made(1000, &o);
+    lode_range range = got(offset, 100, 0, NULL);
+    uint64_t bytes = 0;
+    cr_assert_eq(lode_offset_extend(offset, range, 200), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_find(offset, range, NULL, &bytes), 0);
+    cr_assert_eq(bytes, 50);
+    cr_assert_eq(lode_offset_grow(offset, 2000), 0);
+    lode_range rest = got(offset, 1950, 0, NULL);
+    cr_assert_eq(lode_offset_extend(offset, range, 50), 0);
+    cr_assert_eq(lode_offset_extend(offset, range, 60), -ENOSPC);
+    cr_assert_eq(lode_offset_extend(offset, range, 40), -ENOMEM);
+    cr_assert_eq(lode_offset_grow(offset, 3000), -ENOMEM);
+    cr_assert_eq(lode_offset_free(offset, rest), 0);
+    cr_assert_eq(lode_offset_free(offset, range), 0);
+    cr_assert_eq(stats_of(offset).largest_free_bytes, 2000);
     lode_offset_destroy(offset);
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* lode/handle.h, ext/slots.c, ext/parked.c: pins, and what waits for them to end. */
 #include "slot_owner.h"
+
+#include <pthread.h>
+#include <sched.h>
+
 #include "wrapped_heap.h"
 
 TestSuite(pins, .init = begin, .fini = end);
@@ -158,6 +162,53 @@ Test(pins, a_slot_still_pinned_from_an_earlier_life_lives_again)
     cr_assert_eq(live_blocks(), 1);
     cr_assert_eq(lode_handle_pins(is), 0);
     release_and_free(is);
+    cr_assert_eq(live_blocks(), 0);
+}
+
+static uint32_t contested;
+static void *contender_block;
+static int contender_status;
+
+static void *contender(void *arg)
+{
+    lode_handle handle;
+    contender_status = lodei_slot_publish(contested, KEY, contender_block, 5, &handle);
+    return arg;
+}
+
+/* A publisher has seen the key of a slot that is still pinned, and waits for the lock, while the
+ * pin ends, the group goes to another key, and the slot is pinned and freed once more. */
+Test(pins, a_slot_that_changed_hands_is_not_lived_in_again)
+{
+    uint32_t again, generation = 1;
+    pthread_t thread;
+    void *first_block = block_new(), *old;
+    lode_handle handle;
+    contested = group_new();
+    contender_block = block_new();
+    handle = publish(contested, first_block);
+    cr_assert_eq(lode_pin(handle), first_block);
+    release_and_free(handle);
+    lodei_parked_lock();
+    cr_assert_eq(pthread_create(&thread, NULL, contender, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        sched_yield();
+    /* as the end of the pin does it, under that lock */
+    struct lode_handle_page *page = lodei_slot_page(contested);
+    __atomic_store_n(&page->words[contested % LODE_HANDLE_PAGE], lodei_free_word(generation),
+                     __ATOMIC_SEQ_CST);
+    lode_free(first_block);
+    cr_assert_eq(lodei_slots_give(&slots, contested), 0);
+    cr_assert_eq(lodei_slots_take(&slots, KEY + 1, &again), 0);
+    cr_assert_eq(again, contested);
+    cr_assert_eq(lodei_slot_publish(again, KEY + 1, block_new(), 5, &handle), 0);
+    cr_assert_not_null(lode_pin(handle));
+    cr_assert_eq(release(handle, &old), 0);
+    lodei_parked_unlock();
+    pthread_join(thread, NULL);
+    cr_assert_eq(contender_status, -EAGAIN);
+    lode_free(contender_block);
+    cr_assert_eq(lode_unpin(handle), 0);
     cr_assert_eq(live_blocks(), 0);
 }
 

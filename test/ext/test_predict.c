@@ -204,6 +204,27 @@ Test(predict, no_further_than_window_and_world)
     lode_sdf_destroy(sdf);
 }
 
+/* As wide as bands may be: the hint costs what one of 8 bricks does. */
+Test(predict, a_wide_band_is_not_searched, .timeout = 20)
+{
+    const float bands[] = {64, 65, 4096, 0x1p40f, 0x1p64f};
+    uint64_t foretold = 0;
+    for (unsigned i = 0; i < sizeof(bands) / sizeof(bands[0]); i++) {
+        struct lode_sdf_opts opts = LODE_SDF_OPTS_INIT;
+        opts.band = bands[i];
+        struct lode_sdf *sdf = field_made(&opts);
+        for (uint8_t tool = LODE_TOOL_DRILL; tool <= LODE_TOOL_PRECISION; tool++) {
+            struct lode_tool_hint hint = drill_hint();
+            hint.tool = tool;
+            cr_assert_eq(lode_sdf_hint(sdf, &hint), 0);
+        }
+        if (i == 0)
+            foretold = predict_stats(sdf).foretold;
+        cr_assert_eq(predict_stats(sdf).foretold, foretold);
+        lode_sdf_destroy(sdf);
+    }
+}
+
 Test(predict, what_is_ready_is_bounded_and_goes_first)
 {
     struct lode_sdf_opts o = LODE_SDF_OPTS_INIT;

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/attr.h"
+
 static struct lode_sdf *field_with_cache(uint32_t bricks)
 {
     struct lode_sdf_opts o = LODE_SDF_OPTS_INIT;
@@ -195,4 +197,29 @@ Test(sdfcache, sizes_are_rounded_up)
         cr_assert(bytes >= given[i] * 2048 && bytes < given[i] * (2048 + 64) + 4096);
         lode_sdf_destroy(sdf);
     }
+}
+
+/* More than 2^32 values. A sanitizer would touch what shadows them. */
+Test(sdfcache, entries_of_a_huge_cache_are_apart)
+{
+    struct lode_sdf_opts opts = LODE_SDF_OPTS_INIT;
+    struct lode_brick_opts low = {.size = sizeof(low), .tier = 1 + LODE_TIER_LOW};
+    struct lode_sdf *sdf;
+    lode_handle first = 0, brick = 0;
+    struct lode_view views[2];
+    static float values[4096];
+    opts.brick_dim = 16;
+    opts.cache_bricks = (1u << 20) + 1;
+    if (LODE_ASAN || lode_sdf_create(&opts, &sdf) != 0)
+        cr_skip_test("no room for addresses");
+    for (int i = 0; i <= 1 << 15; i++) { /* a group of slots each */
+        cr_assert_eq(lode_sdf_store(sdf, 0, AT(2 * i, 0, 0), values, &low, &brick), 0);
+        first = i == 0 ? brick : first;
+    }
+    cr_assert_eq(lode_view_begin(sdf, first, &views[0]), 0);
+    cr_assert_eq(lode_view_begin(sdf, brick, &views[1]), 0);
+    cr_assert_neq(views[0].values, views[1].values);
+    lode_view_end(sdf, &views[0]);
+    lode_view_end(sdf, &views[1]);
+    lode_sdf_destroy(sdf);
 }

@@ -223,6 +223,41 @@ Test(sdfoom, many_bricks_are_all_or_none)
     lode_sdf_destroy(sdf);
 }
 
+/* The index cannot grow for one of the items: those after it are stored where they belong, also
+ * when another field has a group of the same place. */
+Test(sdfoom, many_are_stored_but_for_what_finds_no_room)
+{
+    static const uint8_t payload[1024];
+    struct lode_sdf *other = field_of_two(), *sdf = field_of_two();
+    struct lode_sdf_item items[10];
+    lode_handle bricks[10], found;
+    cr_assert_eq(lode_read_begin(), 0); /* a thread's first section is registered */
+    lode_read_end();
+    (void)brick_of(other, AT(0, 0, 0), 1, LODE_TIER_HIGH);
+    for (int i = 0; i < 32; i++) /* half of the first table */
+        (void)brick_of(sdf, AT(2 * i, 0, 0), 1, LODE_TIER_HIGH);
+    for (int i = 0; i < 10; i++) {
+        int lane = i < 2 ? 0 : i - 2;
+        items[i] = (struct lode_sdf_item){
+            .at = AT(lane & 1, lane >> 1 & 1, lane >> 2), .tier = 1, .payload = payload};
+    }
+    items[1].at = AT(1000, 0, 0);
+    failing_heap_after = 10; /* a block each */
+    int status = lode_sdf_store_many(sdf, 0, items, 10, bricks);
+    failing_heap_after = -1;
+    cr_assert_eq(status, -ENOMEM);
+    for (int i = 0; i < 10; i++) {
+        int there = lode_sdf_find(sdf, 0, items[i].at, &found) == 0;
+        cr_assert_eq(there, i != 1);
+        cr_assert_eq(bricks[i], there ? found : LODE_HANDLE_NULL);
+    }
+    cr_assert_eq(field_bricks(sdf), 32 + 7);
+    cr_assert_eq(field_bricks(other), 1);
+    cr_assert_eq(heap_stats(sdf, LODE_TIER_HIGH).live_blocks, 32 + 7);
+    lode_sdf_destroy(sdf);
+    lode_sdf_destroy(other);
+}
+
 static int band_set(struct lode_sdf *sdf)
 {
     return lode_sdf_band_set(sdf, 5, 2);

@@ -311,3 +311,41 @@ Test(sdfreach, a_visit_may_end_the_walk_and_free)
     cr_assert_eq(lode_sdf_trim(sdf), 5);
     lode_sdf_destroy(sdf);
 }
+
+struct mover {
+    struct lode_sdf *sdf;
+    lode_handle *bricks;
+    int visits;
+};
+
+/* At the first brick: all others go, with their groups, and as many come elsewhere. */
+static int move_the_others(void *ctx, lode_handle brick, struct lode_ivec3 at)
+{
+    struct mover *m = ctx;
+    struct lode_brick_info info = info_of(m->sdf, brick);
+    cr_assert(info.at.x == at.x && info.at.y == at.y && info.at.z == at.z);
+    if (m->visits++ != 0)
+        return 0;
+    for (int i = 0; i < 32; i++)
+        if (m->bricks[i] != brick)
+            cr_assert_eq(lode_sdf_brick_free(m->sdf, m->bricks[i]), 0);
+    (void)lode_sdf_trim(m->sdf);
+    for (int i = 0; i < 32; i++)
+        (void)brick_of(m->sdf, AT(5000 + 2 * i, 7, 9), 1, LODE_TIER_HIGH);
+    return 0;
+}
+
+Test(sdfreach, a_visit_tells_where_a_brick_is_whatever_visits_did)
+{
+    const struct lode_brick_box box = {{0, 0, 0}, {63, 1, 1}};
+    for (int boxed = 0; boxed < 2; boxed++) {
+        struct lode_sdf *sdf = field_of_two();
+        lode_handle bricks[32];
+        struct mover m = {sdf, bricks, 0};
+        for (int i = 0; i < 32; i++)
+            bricks[i] = brick_of(sdf, AT(2 * i, 0, 0), 1, LODE_TIER_HIGH);
+        cr_assert_eq(lode_sdf_each(sdf, 0, boxed ? &box : NULL, move_the_others, &m), 0);
+        cr_assert(m.visits == 1 || !boxed, "%d", m.visits);
+        lode_sdf_destroy(sdf);
+    }
+}

@@ -154,6 +154,7 @@ Test(slab, empty_slabs_go_back_with_hysteresis)
         cr_assert_leq(empty, 7);
     }
     cr_assert_lt(stats_of(slab).mapped_bytes, full / 2);
+    cr_assert_geq(stats_of(slab).free_bytes / 65536, 3, "half of those that may be kept");
     /* Swinging by three slabs takes nothing from the heap and gives nothing back. */
     uint64_t misses = 0;
     for (int swing = 0; swing < 20; swing++) {
@@ -215,6 +216,12 @@ Test(slab, bad_frees_change_nothing)
     cr_assert_eq(memcmp(&before, &after, sizeof(after)), 0);
     cr_assert_eq(lode_slab_free(slab, a), 0);
     cr_assert_eq(lode_slab_free(slab, a), -EINVAL);
+    a = lode_slab_alloc(slab, 48, 0);
+    lode_slab_reset(slab);
+    cr_assert(lode_slab_owns(slab, a), "the slab is kept");
+    cr_assert_eq(lode_slab_block_bytes(slab, a), 0);
+    cr_assert_eq(lode_slab_free(slab, a), -EINVAL);
+    cr_assert_eq(stats_of(slab).blocks, 0);
     lode_slab_destroy(slab);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "failing_heap.h"
 #include "lode/stackalloc.h"
 
@@ -45,7 +46,7 @@ Test(stack, bad_options_are_refused)
     o.tag = 5;
     cr_assert_eq(lode_stack_create(&o, &stack), -EINVAL);
     o = (struct lode_stack_opts)LODE_STACK_OPTS_INIT;
-    o.initial_bytes = (size_t)1 << 36;
+    o.initial_bytes = ((size_t)1 << 34) + 1;
     cr_assert_eq(lode_stack_create(&o, &stack), -EINVAL);
     o.initial_bytes = 1000;
     o.max_bytes = 999;
@@ -316,5 +317,26 @@ Test(stack, behaves_as_its_model)
             for (size_t b = 0; b < model[i].bytes; b += 1 + model[i].bytes / 50)
                 cr_assert_eq(model[i].at[b], (unsigned char)i);
     }
+    lode_stack_destroy(stack);
+}
+
+/* Nothing of it is touched. The heap rounds the chunk up: there is room behind what was asked. */
+Test(stack, the_largest_chunk_is_known_to_its_end, .disabled = LODE_ASAN)
+{
+    struct lode_stack_opts o = LODE_STACK_OPTS_INIT;
+    struct lode_stack *stack;
+    o.initial_bytes = (size_t)1 << 40;
+    while (lode_stack_create(&o, &stack) == -EINVAL)
+        o.initial_bytes /= 2;
+    cr_assert_geq(o.initial_bytes, (size_t)1 << 34);
+    void *large = lode_stack_alloc(stack, o.initial_bytes - 4096, 16), *small[512];
+    cr_assert_not_null(large);
+    for (size_t i = 0; i < 512; i++)
+        small[i] = lode_stack_alloc(stack, 16, 16);
+    for (size_t i = 512; i-- > 0;) {
+        cr_assert_eq(lode_stack_newest(stack), small[i]);
+        cr_assert_eq(lode_stack_free(stack, small[i]), 0);
+    }
+    cr_assert_eq(lode_stack_free(stack, large), 0);
     lode_stack_destroy(stack);
 }

@@ -44,14 +44,14 @@ struct lode_frame;
 
 /** How lode_frame_create() makes one. Zero in any field means the default. */
 struct lode_frame_opts {
-    uint32_t size;      /**< sizeof(struct lode_frame_opts), set by LODE_FRAME_OPTS_INIT */
-    uint16_t tag;       /**< of the heap made for it; not together with `heap` */
-    uint16_t flags;     /**< must be 0 */
-    uint32_t frames;    /**< how many frames a block lives, 1 to 8; default 2 */
-    uint32_t reserved;  /**< must be 0 */
-    size_t chunk_bytes; /**< of the first chunks of a frame, 4 KiB to 64 MiB; every 16 chunks the
-                             next ones are twice as large; default 256 KiB */
-    size_t max_bytes;   /**< most memory ever held, all frames together; default: no limit */
+    uint32_t size;          /**< sizeof(struct lode_frame_opts), set by LODE_FRAME_OPTS_INIT */
+    uint16_t tag;           /**< of the heap made for it; not together with `heap` */
+    uint16_t flags;         /**< must be 0 */
+    uint32_t frames;        /**< how many frames a block lives, 1 to 8; default 2 */
+    uint32_t reserved;      /**< must be 0 */
+    size_t chunk_bytes;     /**< of a lane's first chunks in a frame, 4 KiB to 64 MiB; after every 4
+                                 chunks the next ones are twice as large; default 64 KiB */
+    size_t max_bytes;       /**< most memory ever held, all frames together; default: no limit */
     struct lode_heap *heap; /**< borrowed; default: one of its own */
     const char *name;       /**< copied, at most 31 bytes kept; default "frame" */
 };

@@ -86,7 +86,8 @@ class memory_resource final : public std::pmr::memory_resource
         (void)lode_allocator_free(&allocator_, block, bytes, align);
     }
 
-    /* Without run-time types nothing is known of the other but its address. */
+    /* Without run-time types what `other` is cannot be asked: then only itself is known to be
+     * equal, which is always safe. */
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
     {
 #if defined(__cpp_rtti)
@@ -282,6 +283,13 @@ class arena_scope : scope_base
     ~arena_scope()
     {
         [[maybe_unused]] int status = lode_arena_unwind(arena_, mark_);
+    }
+
+    /** false: the arena has no room for another mark; what is allocated stays until an outer scope
+     * ends. */
+    explicit operator bool() const noexcept
+    {
+        return mark_ != 0;
     }
 
   private:

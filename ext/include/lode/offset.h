@@ -65,8 +65,8 @@ struct lode_offset_opts {
 /**
  * Create an allocator of the offsets [0, `bytes`).
  *
- * @bytes       Rounded down to the granule; 0 is fine, see lode_offset_grow(). At most 2^48 - 1
- * granules.
+ * @bytes       Rounded down to the granule; 0 is fine, see lode_offset_grow(). Below 2^48
+ *              granules.
  * @opts        Borrowed for the call; NULL for all defaults.
  * @ret_offset  Written only on success: the caller owns it, and ends it with lode_offset_destroy().
  * Returns      0; -EINVAL granule no power of two, flags, tag and heap both, initial_ranges over
@@ -103,7 +103,8 @@ LODE_API LODE_NODISCARD int lode_offset_free(struct lode_offset *offset, lode_ra
 /**
  * Make a range longer or shorter where it is; 0 counts as 1 byte.
  * Returns 0; -EINVAL not the name of a live range; -ENOSPC what lies behind it is in use, or the
- * end; -ENOMEM as lode_offset_alloc(). On failure nothing changed.
+ * end; -ENOMEM as lode_offset_alloc(), but only where what it gives up becomes a free range of its
+ * own. On failure nothing changed.
  */
 LODE_API LODE_NODISCARD int lode_offset_extend(struct lode_offset *offset, lode_range range,
                                                uint64_t bytes);

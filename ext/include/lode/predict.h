@@ -58,7 +58,8 @@ struct lode_tool_hint {
 #define LODE_PREDICT_HORIZON 4096
 
 /**
- * Prepare for what a tool is about to do. Bricks are not made, nor changed.
+ * Prepare for what a tool is about to do. Bricks are not made, nor changed. A band of more than 8
+ * bricks counts as 8.
  *
  * Returns  0; -EINVAL a bad tool, channel, length (negative, or no number) or direction; -ERANGE
  *          `position` is out of range; -E2BIG; -ENOMEM: part of it was done.

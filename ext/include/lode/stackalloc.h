@@ -69,7 +69,7 @@ struct lode_stack_opts {
  * @opts       Borrowed for the call; NULL for all defaults.
  * @ret_stack  Written only on success: the caller owns it, and ends it with lode_stack_destroy().
  * Returns     0; -EINVAL unknown flags, tag and heap both, memory without bytes or bytes without
- *             memory, memory too small for one block, FIXED without any room, more than 32 GiB in
+ *             memory, memory too small for one block, FIXED without any room, more than 16 GiB in
  *             one piece; -E2BIG opts has a non-zero tail this version does not
  *             know; -ENOMEM, also where initial_bytes > max_bytes.
  * Threads     Any, concurrently.
