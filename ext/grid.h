@@ -135,7 +135,9 @@ unsigned lodei_grid_clear(struct lodei_grid *grid, uint64_t key, uint32_t first,
 /*
  * Visit every group of the grid, or of those the box of coordinates touches: lo and hi inclusive,
  * NULL for all; what of the box is out of range has none. No lock is held during a visit; groups
- * made meanwhile may be left out, and one that is given up and made again may be visited twice.
+ * made meanwhile may be left out, and one that is given up and made again may be visited twice. A
+ * group is found some visits ahead, and may be of another key by its turn, or become that during
+ * its own: lodei_grid_handle() tells.
  * Returns what a visit returned that was not 0.
  */
 int lodei_grid_each(struct lodei_grid *grid, const int32_t lo[3], const int32_t hi[3],

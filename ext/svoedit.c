@@ -252,7 +252,9 @@ static int detach(struct edit *e, enum lode_svo_type type, uint32_t value)
     const struct lodei_svo_spot *parent = &e->path[e->level + 1], *spot = &e->path[e->level];
     unsigned octant = (unsigned)(spot->line->code & 7), from = lodei_svo_mask(spot->word);
     unsigned to = from & ~(1u << octant);
-    struct lode_svo_line entry = *parent->line, *lower = NULL, *upper;
+    /* A copy now: a version that was pinned is freed by whoever ends the pin, once it is swapped.
+     */
+    struct lode_svo_line gone = *spot->line, entry = *parent->line, *lower = NULL, *upper;
     lodei_svo_entry_set(&entry, octant, type, value);
     if (to == 0)
         entry.of.inner.children = 0;
@@ -277,7 +279,7 @@ static int detach(struct edit *e, enum lode_svo_type type, uint32_t value)
         if (old != NULL)
             e->old[e->old_count++] = old;
     }
-    goes(e, spot->line, e->level);
+    goes(e, &gone, e->level);
     lodei_svo_count(e->svo, &e->gone, e->level, -1);
     e->svo->homogeneous[e->level] += type == LODE_SVO_HOMOGENEOUS;
     return 0;

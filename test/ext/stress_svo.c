@@ -404,6 +404,63 @@ static void run_short_lives(void)
     printf("%d trees\n", lives);
 }
 
+/* ---- leaves that go while they are pinned ---- */
+
+static void *pin_leaves(void *ctx)
+{
+    uint64_t state = 51;
+    while (!atomic_load(&over)) {
+        struct lode_svo_cell cell;
+        struct lode_ivec3 at = {(int32_t)(next(&state) % 2), 0, 0};
+        CHECK(lode_svo_get(svo, 0, at, &cell) == 0);
+        if (cell.node.group == 0 || lode_pin(cell.node.group) == NULL)
+            continue;
+        for (uint32_t turns = next(&state) % 64; turns != 0; turns--)
+            (void)atomic_load(&over);
+        CHECK(lode_unpin(cell.node.group) == 0);
+    }
+    return ctx;
+}
+
+/* What is dropped is what was set, wherever it was set. */
+static void on_pinned_dropped(void *ctx, const struct lode_svo_cell *leaf)
+{
+    uint64_t *left = ctx;
+    CHECK(leaf->at.x >= 0 && leaf->at.x <= 1 && leaf->at.y == 0 && leaf->at.z == 0);
+    CHECK(leaf->content.user == left[leaf->at.x] && leaf->content.bricks[0] == left[leaf->at.x]);
+    left[leaf->at.x] = 0;
+}
+
+static void run_pins(void)
+{
+    struct lode_svo_opts opts = LODE_SVO_OPTS_INIT;
+    pthread_t threads[2];
+    uint64_t left[2] = {0, 0}, edits_done = 0;
+    opts.levels = 2;
+    opts.dropped = on_pinned_dropped;
+    opts.ctx = left;
+    CHECK(lode_svo_create(&opts, &svo) == 0);
+    atomic_store(&over, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, pin_leaves, NULL) == 0);
+    for (double end = now() + 1; now() < end; edits_done++) {
+        struct lode_ivec3 at = {(int32_t)(edits_done & 1), 0, 0};
+        struct lode_svo_content c = {.type = LODE_SVO_INTERFACE, .user = edits_done + 1};
+        c.bricks[0] = c.user;
+        if (left[at.x] == 0)
+            left[at.x] = c.user;
+        else
+            c = (struct lode_svo_content){.type = LODE_SVO_EMPTY};
+        CHECK(lode_svo_set(svo, 0, at, &c, NULL) == 0);
+        CHECK((left[at.x] != 0) == (c.type == LODE_SVO_INTERFACE));
+    }
+    atomic_store(&over, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    lode_svo_destroy(svo);
+    printf("%lu edits of what is pinned\n", (unsigned long)edits_done);
+}
+
 /* ---- fork ---- */
 
 /* Every place reads as something whole, and every kind of edit works. */
@@ -459,6 +516,7 @@ int main(void)
 {
     run_world();
     run_short_lives();
+    run_pins();
     if (FORKS != 0)
         run_forks();
     return 0;
