@@ -147,6 +147,9 @@ int lodei_pooled_grow(struct lodei_pooled *v, size_t need, const struct lodei_po
     if (need > PTRDIFF_MAX - shape->items)
         return -ENOMEM;
     size_t blocks = (need + shape->items - 1) / shape->items;
+    /* before they are taken one by one */
+    if (blocks > PTRDIFF_MAX / shape->block_bytes)
+        return -ENOMEM;
     while (v->block_count < blocks) {
         if (add_block(v, shape) != 0) {
             lodei_pooled_shrink(v, before, shape);

@@ -488,10 +488,15 @@ uint64_t lodei_grace_section(void)
     return self->section;
 }
 
-void lodei_grace_wait(void)
+void lodei_grace_refuse(const char *what, const void *object)
 {
     if (lodei_grace_inside())
-        lodei_fatal("a pool is destroyed within a reading section by", self);
+        lodei_fatal(what, object);
+}
+
+void lodei_grace_wait(void)
+{
+    lodei_grace_refuse("this thread waits for its own reading section", self);
     uint64_t now = atomic_fetch_add(&epoch, 1);
     while (oldest_section() <= now)
         sched_yield();

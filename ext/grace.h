@@ -23,6 +23,8 @@ void lodei_grace_free_all(void *const *blocks, size_t count);
 void lodei_grace_settle(void);
 /* Wait until every section open now has ended; never within a section. For the end of a pool. */
 void lodei_grace_wait(void);
+/* Misuse, if this thread is inside a section: `what` of `object` cannot wait for itself. */
+void lodei_grace_refuse(const char *what, const void *object);
 
 /* Is this thread within a section? */
 int lodei_grace_inside(void);

@@ -161,6 +161,7 @@ void lode_sdf_destroy(struct lode_sdf *sdf)
 {
     if (sdf == NULL)
         return;
+    lodei_grace_refuse("destroy within a reading section of this thread, of field", sdf);
     lodei_registry_remove(&sdf->registered);
     grids_finish(sdf, sdf->channel_count);
     /* Blocks of these heaps may be among those that wait; and who peeked at one before its handle

@@ -385,6 +385,7 @@ void lode_svo_destroy(struct lode_svo *svo)
 {
     if (svo == NULL)
         return;
+    lodei_grace_refuse("destroy within a reading section of this thread, of tree", svo);
     lodei_registry_remove(&svo->registered);
     lodei_slots_finish(&svo->slots);
     /* Blocks of the heaps may wait to be freed: that must have happened before the heaps go. */

@@ -68,8 +68,8 @@ static void check(struct request *request, struct argp_state *state)
     int fixed = request->for_size || request->channels == LODEI_MINE_NODES;
 
     if (fixed && request->edits_given && request->edits > 0)
-        argp_error(state, "--alloc=%s --channels=%s cannot be dug in: no --edits", request->alloc,
-                   channels[request->channels]);
+        argp_error(state, "--alloc=%s --channels=%s cannot be dug in: give no --edits",
+                   request->alloc, channels[request->channels]);
     if (fixed)
         request->edits = 0;
     if (request->for_size)
@@ -87,7 +87,9 @@ static void set_window(struct request *request, const char *arg, struct argp_sta
     memset(request->window, 0, sizeof(request->window));
     if (strcmp(arg, "all") == 0)
         return;
-    if (sscanf(arg, "%5ux%5ux%5u%n", &sides[0], &sides[1], &sides[2], &end) != 3 ||
+    /* no signs: sscanf() would take them; and as many digits as fit */
+    if (strspn(arg, "0123456789x") != strlen(arg) ||
+        sscanf(arg, "%9ux%9ux%9u%n", &sides[0], &sides[1], &sides[2], &end) != 3 ||
         arg[end] != '\0')
         argp_error(state, "--window: expected XxYxZ or all, got '%s'", arg);
     for (int axis = 0; axis < 3; axis++) {
@@ -264,6 +266,11 @@ static int draw(const struct session *session)
     lodei_mine_draw(&session->result.slice, session->world.sides, &picture);
     fault = lodei_picture_write(&picture, session->request->picture);
     lodei_picture_finish(&picture);
+    if (fault == 0 && !session->request->json)
+        printf("%s: above, red 16 bits, yellow 8, blue 4, violet contents only, grey all one, "
+               "white air;\nbelow, a hue for each 64 KiB of memory; dark is solid, black outside "
+               "the window\n",
+               session->request->picture);
     return fault;
 }
 

@@ -374,6 +374,7 @@ void unreal()
     ok(block != nullptr && malloc.GetAllocationSize(block, bytes) && bytes >= 100 &&
            bytes == malloc.QuantizeSize(100, 0),
        "FMalloc: sizes are as they were said to be");
+    ok(malloc.QuantizeSize(SIZE_MAX, 4096) == 0, "FMalloc: no size is no size when rounded up");
     std::memset(block, 5, 100);
     block = static_cast<char *>(malloc.Realloc(block, 5000, 64));
     ok(reinterpret_cast<std::uintptr_t>(block) % 64 == 0 && block[99] == 5,

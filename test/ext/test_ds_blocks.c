@@ -97,6 +97,7 @@ Test(ds_blocks, sizes_that_overflow_are_no_memory)
     struct pooled_wide p = {0};
     cr_assert_eq(stable_wide_reserve(&v, SIZE_MAX), -ENOMEM);
     cr_assert_eq(pooled_wide_reserve(&p, SIZE_MAX), -ENOMEM);
+    cr_assert_eq(pooled_wide_reserve(&p, PTRDIFF_MAX / sizeof(struct wide) + 1), -ENOMEM);
     cr_assert_eq(stable_wide_reserve(&v, SIZE_MAX / sizeof(struct wide)), -ENOMEM);
     cr_assert_null(v.core.chunks);
     cr_assert_null(p.core.root);

@@ -131,8 +131,9 @@ status_is 0 && out_has "^hash $hash\$" &&
     out_has '^shift: leave +[1-9][0-9]* ' && out_has '^enter +[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ %$'
 say "the figures as text"
 lode mine --edits 100 --picture "$tap_dir/slice.png"
-status_is 0 && [ "$(head -c 4 "$tap_dir/slice.png" | tail -c 3)" = PNG ]
-say "--picture"
+status_is 0 && [ "$(head -c 4 "$tap_dir/slice.png" | tail -c 3)" = PNG ] &&
+    out_has 'slice.png: above, red 16 bits, '
+say "--picture, and what its colours mean"
 lode mine --edits 100 --picture "$tap_dir/nosuch/slice.png"
 status_is 2 && err_has 'nosuch/slice.png: '
 say "a picture that cannot be written"
@@ -162,6 +163,7 @@ refused "bad number '3', allowed: 1-2" --threads 3
 refused "bad number '-1', allowed: 0-" --edits=-1
 refused "bad number '17', allowed: 1-16" --repeat 17
 refused "expected XxYxZ or all, got '8x8'" --window 8x8
+refused "expected XxYxZ or all, got '-8x128x104'" --window=-8x128x104
 refused "multiples of 8, at least 64" --window 100x128x96
 refused "multiples of 8, at least 64" --window 56x128x96
 refused "unknown '12', there are: 16, 8, 4, distance" --tier 12

@@ -20,8 +20,8 @@
  * each block of the smallest size: memory that was written past its end, or after it was freed,
  * breaks nothing here, and a free of something that is no live block is -EINVAL.
  *
- * Threads: one at a time for each allocator; nothing is locked.
- * Figures through lode_regions_enumerate() can be read from any thread.
+ * Threads: one at a time for each allocator; nothing is locked. lode/locked.h makes one for
+ * several. Figures through lode_regions_enumerate() can be read from any thread.
  */
 #ifndef LODE_BUDDY_H
 #define LODE_BUDDY_H

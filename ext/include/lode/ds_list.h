@@ -19,7 +19,7 @@
  * bytes. The list is not pointed at by its items: it may be moved with memcpy().
  *
  * LODE_LIST_DEFINE(name, type, member), `member` being a struct lode_link in `type`, declares
- * struct name { first, last, count, max_items } (zero bytes: empty, no cap) and
+ * struct name (zero bytes: empty, no cap) and
  *
  *     void    NAME_init(l, max_items)               forgets the items, as they are
  *     int     NAME_push_front(l, item)                                             O(1)

@@ -395,9 +395,12 @@ template <class Base, class Stats, class Char> class unreal_malloc : public Base
         lode_free(block);
     }
 
+    /** 0: there can be no such block. */
     std::size_t QuantizeSize(std::size_t bytes, std::uint32_t align) override
     {
         std::size_t to = align > 16 ? align : 1;
+        if (bytes > std::numeric_limits<std::size_t>::max() - (to - 1))
+            return 0;
         return lode_good_size((bytes + to - 1) / to * to);
     }
 

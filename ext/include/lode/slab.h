@@ -25,8 +25,8 @@
  *
  * One size only, constructors, and thousands of objects a frame: lode/pool.h.
  *
- * Threads: one at a time for each allocator; nothing is locked.
- * Figures can be read from any thread.
+ * Threads: one at a time for each allocator; nothing is locked. lode/locked.h makes one for
+ * several. Figures can be read from any thread.
  */
 #ifndef LODE_SLAB_H
 #define LODE_SLAB_H
