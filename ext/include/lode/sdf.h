@@ -37,9 +37,9 @@
  * -2^20 .. 2^20 - 1 on each axis; outside: -ERANGE.
  *
  * Threads: all calls from any thread, concurrently, but create, destroy and, see there, band_set.
- * Every read gives one whole version of each brick, while others edit; readers take no lock, and wait
- * for no edit: only for the few instructions in which a brick is freed just then. Two edits of one
- * brick at once: each is applied, none is lost (lode_sdf_edit), or the later one stays (store,
+ * Every read gives one whole version of each brick, while others edit; readers take no lock, and
+ * wait for no edit: only for the few instructions in which a brick is freed just then. Two edits of
+ * one brick at once: each is applied, none is lost (lode_sdf_edit), or the later one stays (store,
  * encode).
  */
 #ifndef LODE_SDF_H
