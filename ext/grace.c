@@ -16,7 +16,9 @@
  *
  * While no section is open a block is freed at once. Else it waits in the record of the thread that
  * gave it up, so that writers do not meet each other, until that thread ends a section or gives up
- * another block when none is in the way, or SETTLE wait. A record that is full, and that of a
+ * another block when none is in the way, or SETTLE wait. Looking whether one is in the way takes
+ * the other threads' records out of their caches: who finds one does not look again for CROWDED
+ * times. A record that is full, and that of a
  * thread that ends, leave the rest to the common queue, where any thread that ends a section looks.
  *
  *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
@@ -46,8 +48,9 @@
 #include "ext/threadkey.h"
 #include "lode/handle.h"
 
-#define SETTLE 16
-#define HELD   64
+#define SETTLE  32
+#define HELD    64
+#define CROWDED 128
 
 struct waiting {
     void *block;
@@ -58,13 +61,13 @@ struct record {
     _Atomic uint64_t since; /* epoch at which the section began; 0: in none */
     uint32_t depth;         /* the thread's own */
     uint32_t taken;         /* guarded by records_lock */
-    uint32_t in_the_way;    /* the thread's own: so many ends of sections it need not look */
+    uint32_t crowded;       /* the thread's own: so often it need not look for others' sections */
     uint64_t section;       /* the thread's own: number of the last one; top bits: of the record */
     struct record *next;    /* written once */
     _Atomic uint32_t busy;  /* a lock, hardly ever waited for; guards what follows */
     _Atomic uint32_t held_count;
-    struct waiting held[HELD]; /* in rising epoch */
-} __attribute__((aligned(64)));
+    struct waiting held[HELD];   /* in rising epoch */
+} __attribute__((aligned(128))); /* and no neighbour on a line that comes along */
 
 static pthread_mutex_t records_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -163,7 +166,7 @@ static struct record *record_take(void)
             break;
     if (r == NULL) {
         int saved = errno;
-        r = lode_heap_aligned_alloc(lode_heap_default(), 64, sizeof(*r));
+        r = lode_heap_aligned_alloc(lode_heap_default(), _Alignof(struct record), sizeof(*r));
         errno = saved;
         if (r != NULL) {
             *r = (struct record){.next = atomic_load_explicit(&records, memory_order_relaxed),
@@ -234,12 +237,14 @@ static void record_free(struct record *r, uint64_t before)
     atomic_store_explicit(&r->held_count, count - gone, memory_order_relaxed);
 }
 
-/* Free what can go of what waits in a record; it is locked. */
-static void record_settle(struct record *r)
+/* Free what can go of what waits in a record; it is locked. 1: somebody is in a section. */
+static int record_settle(struct record *r)
 {
     /* Sections that begin from here on are later than all that waits here. */
     atomic_fetch_add(&epoch, 1);
-    record_free(r, oldest_section());
+    uint64_t oldest = oldest_section();
+    record_free(r, oldest);
+    return oldest != UINT64_MAX;
 }
 
 /* ---- the common queue; under lock ---- */
@@ -342,7 +347,7 @@ static void thread_ended(void *record)
     atomic_store_explicit(&r->since, 0, memory_order_release); /* as in lode_read_end() */
     self = NULL;
     record_lock(r);
-    record_settle(r);
+    (void)record_settle(r);
     pthread_mutex_lock(&lock);
     (void)record_spill(r); /* what stays is the next owner's */
     pthread_mutex_unlock(&lock);
@@ -353,19 +358,21 @@ static void thread_ended(void *record)
     pthread_mutex_unlock(&records_lock);
 }
 
-/* A section of this thread has ended, and blocks wait here. While others' sections are in the way
- * it looks at every SETTLE-th end only: their records are cache lines that are being written. */
-static void try_settle(struct record *r)
+static LODE_NOINLINE void own_settle(struct record *r)
 {
-    if (r->in_the_way != 0 && atomic_load_explicit(&r->held_count, memory_order_relaxed) < SETTLE) {
-        r->in_the_way--;
-        return;
-    }
     record_lock(r);
-    record_settle(r);
+    r->crowded = record_settle(r) ? CROWDED : 0;
     record_unlock(r);
-    int left = atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0;
-    r->in_the_way = left ? SETTLE : 0;
+}
+
+/* Others are in sections, as a look has shown not long ago: not worth another. Their records are
+ * cache lines that are being written. */
+LODE_INLINE int crowded(struct record *r)
+{
+    if (lode_likely(r->crowded == 0))
+        return 0;
+    r->crowded--;
+    return 1;
 }
 
 void lode_read_end(void)
@@ -375,8 +382,9 @@ void lode_read_end(void)
         return;
     /* release: pairs with the seq_cst load in oldest_section(): what was read was read before */
     atomic_store_explicit(&r->since, 0, memory_order_release);
-    if (lode_unlikely(atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0))
-        try_settle(r);
+    if (lode_unlikely(atomic_load_explicit(&r->held_count, memory_order_relaxed) != 0) &&
+        !crowded(r))
+        own_settle(r);
     if (lode_unlikely(atomic_load_explicit(&queue_count, memory_order_relaxed) != 0))
         queue_try();
 }
@@ -388,7 +396,7 @@ static int hold(struct record *r, void *block)
     record_lock(r);
     uint32_t count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     if (count >= SETTLE && count % SETTLE == 0) {
-        record_settle(r);
+        (void)record_settle(r);
         count = atomic_load_explicit(&r->held_count, memory_order_relaxed);
     }
     if (count == HELD) {
@@ -406,13 +414,6 @@ static int hold(struct record *r, void *block)
     }
     record_unlock(r);
     return status;
-}
-
-static LODE_NOINLINE void own_settle(struct record *r)
-{
-    record_lock(r);
-    record_settle(r);
-    record_unlock(r);
 }
 
 /* Blocks were freed at once: what waits may be able to go, too. */
@@ -441,9 +442,22 @@ int lodei_grace_quiet(void)
     return oldest_section() == UINT64_MAX;
 }
 
+/* Is a section open, or was one not long ago? 0: none is. */
+LODE_INLINE int sections_about(void)
+{
+    struct record *r = self;
+    if (lode_unlikely(r != NULL && crowded(r)))
+        return 1;
+    if (lode_likely(oldest_section() == UINT64_MAX))
+        return 0;
+    if (r != NULL && r->depth == 0) /* not for its own section */
+        r->crowded = CROWDED;
+    return 1;
+}
+
 void lodei_grace_free(void *block)
 {
-    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+    if (lode_unlikely(sections_about())) {
         free_later(block);
         return;
     }
@@ -453,7 +467,7 @@ void lodei_grace_free(void *block)
 
 void lodei_grace_free_all(void *const *blocks, size_t count)
 {
-    if (lode_unlikely(oldest_section() != UINT64_MAX)) {
+    if (lode_unlikely(sections_about())) {
         for (size_t i = 0; i < count; i++)
             free_later(blocks[i]);
         if (oldest_section() == UINT64_MAX)
@@ -472,7 +486,7 @@ void lodei_grace_settle(void)
 {
     for (struct record *r = atomic_load(&records); r != NULL; r = r->next) {
         record_lock(r);
-        record_settle(r);
+        (void)record_settle(r);
         record_unlock(r);
     }
     queue_settle_all();

@@ -125,9 +125,11 @@ int lode_sdf_create(const struct lode_sdf_opts *opts, struct lode_sdf **ret_sdf)
     int status = lodei_opts_take(opts, &o, sizeof(o));
     if (status != 0 || (status = opts_check(&o)) != 0)
         return status;
-    struct lode_sdf *sdf = lode_heap_calloc(lode_heap_default(), 1, sizeof(*sdf));
+    struct lode_sdf *sdf =
+        lode_heap_aligned_alloc(lode_heap_default(), _Alignof(struct lode_sdf), sizeof(*sdf));
     if (sdf == NULL)
         return -ENOMEM;
+    memset(sdf, 0, sizeof(*sdf));
     sdf->dim = o.brick_dim;
     sdf->voxels = sdf->dim * sdf->dim * sdf->dim;
     sdf->channel_count = o.channel_count;
@@ -490,7 +492,9 @@ static void tier_figures(struct lode_sdf *sdf, struct lode_sdf_stats *s)
         uint64_t bytes = 0;
         tier->brick_bytes = tier->bricks * sdf->block_bytes[t];
         tier->mapped_bytes = mapped_bytes(sdf->heaps[t]);
-        tier->retiered = atomic_load_explicit(&sdf->retiered[t], memory_order_relaxed);
+        for (unsigned part = 0; part < LODEI_RETIERED; part++)
+            tier->retiered +=
+                atomic_load_explicit(&sdf->retiered[part].to[t], memory_order_relaxed);
         lodei_sdf_cache_figures(sdf, t, &tier->cache_hits, &tier->cache_misses, &bytes);
         s->cache_bytes += bytes;
         tier->ready_blocks = ready != NULL ? lodei_ready_count(ready, t) : 0;

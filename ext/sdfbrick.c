@@ -294,7 +294,8 @@ static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, s
     if (status != 0)
         lode_free(block);
     else
-        atomic_fetch_add_explicit(&sdf->retiered[tier], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&sdf->retiered[(uint32_t)brick / 512 % LODEI_RETIERED].to[tier],
+                                  1, memory_order_relaxed);
     return status;
 }
 

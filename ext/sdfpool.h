@@ -34,6 +34,13 @@ struct lodei_channel {
 
 struct lodei_sdf_cache;
 
+/* Bricks moved to each tier: parts of the sums, by slot, so that threads that work on different
+ * bricks count in different lines, and none in those that every call reads. */
+#define LODEI_RETIERED 8u
+struct lodei_retiered {
+    _Atomic uint64_t to[LODE_TIER_COUNT];
+} __attribute__((aligned(64)));
+
 struct lode_sdf {
     uint32_t dim, voxels;
     uint32_t channel_count;
@@ -53,13 +60,13 @@ struct lode_sdf {
     _Atomic uint64_t moves;  /* twice how often the limits were changed; odd: they are just being */
     _Atomic uint32_t cached; /* entries of all caches that were ever used */
     _Atomic uint32_t brick_count;
-    _Atomic uint64_t retiered[LODE_TIER_COUNT];
     struct lodei_sdf_cache *caches[LODE_TIER_COUNT];
     struct lodei_ready *_Atomic ready; /* NULL till the first hint; then it stays */
     uint32_t ready_limit;
     struct lodei_registered registered;
     char name[24];
     struct lodei_channel channels[LODE_CHANNELS_MAX];
+    struct lodei_retiered retiered[LODEI_RETIERED];
 };
 
 LODE_INLINE unsigned lodei_kind(unsigned tier, unsigned band, unsigned priority)

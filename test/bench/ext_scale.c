@@ -10,6 +10,7 @@
 #include <lode/sdf.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,18 +41,18 @@ static struct lode_ivec3 place(unsigned thread, int i)
 static size_t spin(unsigned thread)
 {
     uint64_t x = thread + 1;
-    for (int i = 0; i < 4000000; i++) {
+    for (int i = 0; i < 64000000; i++) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
     }
     __asm__ volatile("" : : "r"(x));
-    return 4000000;
+    return 64000000;
 }
 
 static size_t pairs(unsigned thread)
 {
-    for (int round = 0; round < 100; round++)
+    for (int round = 0; round < 1000; round++)
         for (int i = 0; i < BRICKS; i++) {
             lode_handle brick = bricks[thread][i];
             die_unless(lode_sdf_brick_free(field, brick) == 0, "free");
@@ -59,7 +60,7 @@ static size_t pairs(unsigned thread)
                                             &bricks[thread][i]) == 0,
                        "alloc");
         }
-    return 100 * (size_t)BRICKS;
+    return 1000 * (size_t)BRICKS;
 }
 
 static size_t stores(unsigned thread)
@@ -67,32 +68,32 @@ static size_t stores(unsigned thread)
     float values[VOXELS];
     for (int i = 0; i < VOXELS; i++)
         values[i] = (float)(i % 8) - 3.5f;
-    for (int round = 0; round < 40; round++)
+    for (int round = 0; round < 600; round++)
         for (int i = 0; i < BRICKS; i++)
             die_unless(lode_sdf_encode(field, bricks[thread][i], values) == 0, "encode");
-    return 40 * (size_t)BRICKS;
+    return 600 * (size_t)BRICKS;
 }
 
 static size_t reads_of_the_same(unsigned thread)
 {
     float values[VOXELS];
     (void)thread;
-    for (int round = 0; round < 80; round++)
+    for (int round = 0; round < 1500; round++)
         for (int i = 0; i < BRICKS; i++) {
             die_unless(lode_sdf_decode(field, bricks[0][i], values) == 0, "decode");
             __asm__ volatile("" : : "r"(values) : "memory");
         }
-    return 80 * (size_t)BRICKS;
+    return 1500 * (size_t)BRICKS;
 }
 
 static size_t retiers(unsigned thread)
 {
-    for (int round = 0; round < 40; round++)
+    for (int round = 0; round < 600; round++)
         for (int i = 0; i < BRICKS; i++)
             die_unless(lode_sdf_retier(field, bricks[thread][i],
                                        round % 2 ? LODE_TIER_HIGH : LODE_TIER_MID) == 0,
                        "retier");
-    return 40 * (size_t)BRICKS;
+    return 600 * (size_t)BRICKS;
 }
 
 static const struct row {
@@ -109,16 +110,9 @@ struct worker {
     const struct row *row;
     unsigned thread;
     size_t done;
+    double began, ended; /* seconds */
     pthread_barrier_t *ready;
 };
-
-static void *run(void *arg)
-{
-    struct worker *w = arg;
-    pthread_barrier_wait(w->ready);
-    w->done = w->row->work(w->thread);
-    return NULL;
-}
 
 static double now_s(void)
 {
@@ -127,27 +121,54 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Operations a second of `threads` threads together. */
+/* Each thread keeps to a processor of its own: two that begin on one would take turns till the
+ * kernel notices. */
+static void stay(unsigned thread)
+{
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof(all), &all) != 0)
+        return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && thread-- == 0)
+            CPU_SET(cpu, &one);
+    if (CPU_COUNT(&one) == 1)
+        (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    stay(w->thread);
+    pthread_barrier_wait(w->ready);
+    w->began = now_s();
+    w->done = w->row->work(w->thread);
+    w->ended = now_s();
+    return NULL;
+}
+
+/* Operations a second of `threads` threads together, from when the first began to when the last
+ * ended, by their own clocks: this thread may be woken late. */
 static double rate(const struct row *row, unsigned threads)
 {
     struct worker workers[THREADS];
     pthread_t ids[THREADS];
     pthread_barrier_t ready;
     size_t done = 0;
-    pthread_barrier_init(&ready, NULL, threads + 1);
+    double began = 0, ended = 0;
+    pthread_barrier_init(&ready, NULL, threads);
     for (unsigned i = 0; i < threads; i++) {
-        workers[i] = (struct worker){row, i, 0, &ready};
+        workers[i] = (struct worker){.row = row, .thread = i, .ready = &ready};
         die_unless(pthread_create(&ids[i], NULL, run, &workers[i]) == 0, "pthread_create");
     }
-    pthread_barrier_wait(&ready);
-    double start = now_s();
     for (unsigned i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
         done += workers[i].done;
+        began = i == 0 || workers[i].began < began ? workers[i].began : began;
+        ended = i == 0 || workers[i].ended > ended ? workers[i].ended : ended;
     }
-    double s = now_s() - start;
     pthread_barrier_destroy(&ready);
-    return (double)done / s;
+    return (double)done / (ended - began);
 }
 
 static int by_value(const void *a, const void *b)
