@@ -25,10 +25,8 @@ The exit status says only whether all ran, agree and left nothing.
 import argparse
 import array
 import csv
-import os
 import statistics
 import sys
-import tempfile
 
 import peers
 
@@ -90,19 +88,6 @@ class Column(peers.WorkloadColumn):
         return figures
 
 
-def collect(args, columns):
-    hashes = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for number in range(args.rounds):
-            for column in peers.shuffled(columns, number):
-                result = column.run(args, os.path.join(scratch, "samples"))
-                hashes.setdefault(result["hash"], set()).add(column.name)
-                peers.progress(f"round {number + 1}/{args.rounds} {column.name}", True)
-    peers.progress_end()
-    if len(hashes) > 1:
-        raise RuntimeError(f"different herds: {hashes}")
-
-
 def report(args, columns):
     figures = {column.name: column.figures() for column in columns}
     table = [[name, *(f"{f[key]:.2f}" for key in ("p50", "p99", "p99.9", "p100", *PARTS)),
@@ -138,7 +123,7 @@ def write_csv(columns, path):
 def main():
     args = arguments()
     columns = peers.workload_columns(Column, args.lode, "herd")
-    collect(args, columns)
+    peers.interleave(args, columns)
     report(args, columns)
     if args.csv:
         write_csv(columns, args.csv)

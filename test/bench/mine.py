@@ -32,21 +32,19 @@ The exit status says only whether all ran and agree.
 import argparse
 import array
 import csv
-import os
 import statistics
-import tempfile
 
 import peers
 
 SHIFT_FIELDS = 3  # of a shift's row in the file of samples: leave, enter, bricks
 SIZE_CHANNELS = ("both", "distances")
 SIZE_RIVALS = (("naive-voxel", 0.15), ("naive-node", None), ("godot", 0.5))
-# title, figure, more is better, goal
-GOALS = (("edits/s", "edits_per_s", True, 1.0), ("p99.9 of an edit", "p99.9", False, 0.8),
-         ("leave", "leave", False, 1 / 3), ("enter", "enter", False, None),
-         ("shift", "shift", False, 1 / 3),
-         ("shift, p99", "shift_p99", False, None), ("RSS", "rss", False, 1.0),
-         ("RSS of the process", "rss_whole", False, None))
+# title, figure, goal
+GOALS = (("edits/s", "edits_per_s", 1.0), ("p99.9 of an edit", "p99.9", 0.8),
+         ("leave", "leave", 1 / 3), ("enter", "enter", None), ("shift", "shift", 1 / 3),
+         ("shift, p99", "shift_p99", None), ("RSS", "rss", 1.0),
+         ("RSS of the process", "rss_whole", None))
+MORE = ("edits_per_s",)  # is better
 
 
 def arguments():
@@ -85,7 +83,7 @@ def shift_share(result):
 class Column(peers.WorkloadColumn):
     """One storage under one allocator, and what its runs took."""
 
-    def dig(self, args, path):
+    def run(self, args, path):
         self.run_once(args.lode, "mine", f"--threads={args.threads}", f"--edits={args.edits}",
                       f"--seed={args.seed}", f"--samples={path}")
         samples = array.array("I")
@@ -123,19 +121,6 @@ def columns_of(args):
     return columns
 
 
-def collect(args, columns):
-    hashes = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for number in range(args.rounds):
-            for column in peers.shuffled(columns, number):
-                result = column.dig(args, os.path.join(scratch, "samples"))
-                hashes.setdefault(result["hash"], set()).add(column.name)
-                peers.progress(f"round {number + 1}/{args.rounds} {column.name}", True)
-    peers.progress_end()
-    if len(hashes) > 1:
-        raise RuntimeError(f"different worlds: {hashes}")
-
-
 def report(args, columns):
     figures = {column.name: column.figures(args) for column in columns}
     table = [[name, f"{f['edits_per_s']:.0f}", f"{f['p50']:.2f}", f"{f['p99']:.1f}",
@@ -150,11 +135,11 @@ def report(args, columns):
                           "shift", "its p99", "RSS KiB", "whole", "memory %", "raw p99.9"], table))
     first, again = figures["glibc"], figures["glibc again"]
     print("\nA/A, glibc against itself: " + ", ".join(
-        f"{title} {first[key] / again[key]:.3f}" for title, key, _, _ in GOALS))
+        f"{title} {first[key] / again[key]:.3f}" for title, key, _ in GOALS))
     if "pools" in figures:
         rivals = [column.name for column in columns if column.alloc == "malloc"]
         print("\n" + peers.markdown(["pools to the best malloc", "ratio", "best", "goal", ""],
-                                    judge(figures, rivals)))
+                                    peers.judge(figures, "pools", rivals, GOALS, MORE)))
         print("\nWith memory operations that take no time the best malloc would have "
               f"{bound(figures, rivals, 'edits_per_s', max, 'edit_bound'):.3f} x its edits/s and "
               f"{bound(figures, rivals, 'shift', min, 'shift_bound'):.3f} x its time of a shift.")
@@ -162,17 +147,6 @@ def report(args, columns):
 
 def bound(figures, rivals, key, better, share):
     return figures[better(rivals, key=lambda name: figures[name][key])][share]
-
-
-def judge(figures, rivals):
-    table = []
-    for title, key, higher, goal in GOALS:
-        best = (max if higher else min)(rivals, key=lambda name, key=key: figures[name][key])
-        ratio, mark = figures["pools"][key] / figures[best][key], ""
-        if goal is not None:
-            mark = "pass" if (ratio >= goal if higher else ratio <= goal) else "MISS"
-        table.append([title, f"{ratio:.3f}", best, f"{goal:.3f}" if goal else "", mark])
-    return table
 
 
 def write_csv(columns, path):
@@ -212,7 +186,7 @@ def main():
         report_sizes(args)
         return
     columns = columns_of(args)
-    collect(args, columns)
+    peers.interleave(args, columns)
     report(args, columns)
     if args.csv:
         write_csv(columns, args.csv)

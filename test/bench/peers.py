@@ -13,6 +13,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PEER_LIBRARIES = {
@@ -165,13 +166,29 @@ def quantile(ordered, share):
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def judge(figures, ours, rivals, goals):
-    """Rows: what `ours` has of each goal's figure to the best rival's, less being better. A goal is
-    title, figure, most that the ratio may be (None: any)."""
+def interleave(args, columns):
+    """Run every column once in each round, in an order of its own: column.run(args, path of a file
+    for samples) returns the JSON of a run. All have to end with the same hash."""
+    hashes = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(args.rounds):
+            for column in shuffled(columns, number):
+                result = column.run(args, os.path.join(scratch, "samples"))
+                hashes.setdefault(result["hash"], set()).add(column.name)
+                progress(f"round {number + 1}/{args.rounds} {column.name}", True)
+    progress_end()
+    if len(hashes) > 1:
+        raise RuntimeError(f"they did not do the same: {hashes}")
+
+
+def judge(figures, ours, rivals, goals, more=()):
+    """Rows: what `ours` has of each goal's figure to the best rival's, less being better but for
+    those in `more`. A goal is title, figure, bound of the ratio (None: any)."""
     table = []
     for title, key, goal in goals:
-        best = min(rivals, key=lambda name, key=key: figures[name][key])
-        ratio = figures[ours][key] / figures[best][key]
-        mark = "" if goal is None else "pass" if ratio <= goal else "MISS"
+        best = (max if key in more else min)(rivals, key=lambda name, key=key: figures[name][key])
+        ratio, mark = figures[ours][key] / figures[best][key], ""
+        if goal is not None:
+            mark = "pass" if (ratio >= goal if key in more else ratio <= goal) else "MISS"
         table.append([title, f"{ratio:.3f}", best, f"{goal:.3f}" if goal else "", mark])
     return table
