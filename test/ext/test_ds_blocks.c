@@ -97,10 +97,22 @@ Test(ds_blocks, sizes_that_overflow_are_no_memory)
     struct pooled_wide p = {0};
     cr_assert_eq(stable_wide_reserve(&v, SIZE_MAX), -ENOMEM);
     cr_assert_eq(pooled_wide_reserve(&p, SIZE_MAX), -ENOMEM);
-    cr_assert_eq(pooled_wide_reserve(&p, PTRDIFF_MAX / sizeof(struct wide) + 1), -ENOMEM);
     cr_assert_eq(stable_wide_reserve(&v, SIZE_MAX / sizeof(struct wide)), -ENOMEM);
     cr_assert_null(v.core.chunks);
     cr_assert_null(p.core.root);
+}
+
+Test(ds_blocks, what_no_memory_holds_is_refused_before_a_block_is_taken)
+{
+    struct ds_memory *m = ds_memory_create(1);
+    struct pooled_wide p;
+    cr_assert_eq(pooled_wide_init(&p, 0, &m->allocator), 0);
+    size_t calls = m->calls;
+    m->fail_at = calls + 1000; /* not to go on for ever */
+    cr_assert_eq(pooled_wide_reserve(&p, PTRDIFF_MAX / sizeof(struct wide) + 1), -ENOMEM);
+    cr_assert_eq(m->calls, calls);
+    pooled_wide_finish(&p);
+    ds_memory_destroy(m);
 }
 
 Test(ds_blocks, a_reserve_that_fails_midway_gives_everything_back)
