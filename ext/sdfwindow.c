@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "base/bits.h"
 #include "ext/grace.h"
 #include "ext/lowest.h"
 #include "ext/sdfpool.h"
@@ -45,20 +46,16 @@ static void sweep_flush(struct sweep *sweep)
 /* The lanes of a group that lie in the box. */
 static unsigned lanes_inside(const struct lode_brick_box *box, uint64_t key)
 {
-    static const uint8_t lanes[3][2] = {{0x55, 0xaa}, {0x33, 0xcc}, {0x0f, 0xf0}};
     const int32_t lo[3] = {box->lo.x, box->lo.y, box->lo.z};
     const int32_t hi[3] = {box->hi.x, box->hi.y, box->hi.z};
     int32_t at[3];
-    unsigned inside = 255;
+    unsigned lower = 0, upper = 0;
     lodei_grid_at(key, 0, at);
     for (unsigned axis = 0; axis < 3; axis++) {
-        unsigned in = 0;
-        for (int32_t bit = 0; bit < 2; bit++)
-            if (at[axis] + bit >= lo[axis] && at[axis] + bit <= hi[axis])
-                in |= lanes[axis][bit];
-        inside &= in;
+        lower |= (unsigned)(at[axis] >= lo[axis] && at[axis] <= hi[axis]) << axis;
+        upper |= (unsigned)(at[axis] + 1 >= lo[axis] && at[axis] + 1 <= hi[axis]) << axis;
     }
-    return inside;
+    return lodei_octants(lower, upper);
 }
 
 static void sweep_note(struct sweep *sweep, uint64_t word, void *block)

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "ext/grace.h"
 
 #define CHUNK_LEVEL 4
@@ -323,18 +324,13 @@ static int brood_end(struct box_edit *e, struct brood *brood, unsigned level, st
 /* The octants into which the box reaches, of a node at `at` whose children are `side` wide. */
 static unsigned octants_reached(const struct box_edit *e, const uint32_t at[3], uint32_t side)
 {
-    static const uint8_t halves[3][2] = {{0x55, 0xaa}, {0x33, 0xcc}, {0x0f, 0xf0}};
-    unsigned reached = 255;
+    unsigned lower = 0, upper = 0;
     for (unsigned axis = 0; axis < 3; axis++) {
         uint32_t middle = at[axis] + side;
-        unsigned here = 0;
-        if (at[axis] <= e->high[axis] && middle - 1 >= e->low[axis])
-            here |= halves[axis][0];
-        if (middle <= e->high[axis] && middle + (side - 1) >= e->low[axis])
-            here |= halves[axis][1];
-        reached &= here;
+        lower |= (unsigned)(at[axis] <= e->high[axis] && middle - 1 >= e->low[axis]) << axis;
+        upper |= (unsigned)(middle <= e->high[axis] && middle + (side - 1) >= e->low[axis]) << axis;
     }
-    return reached;
+    return lodei_octants(lower, upper);
 }
 
 /*

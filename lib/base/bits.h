@@ -39,4 +39,19 @@ LODE_INLINE size_t lodei_max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/*
+ * The octants of a cube that lie in wanted halves of all three axes: octant o is in the upper half
+ * of axis k iff bit k of o is set. `lower` and `upper` have bit k set where that half of axis k is
+ * wanted.
+ */
+LODE_INLINE unsigned lodei_octants(unsigned lower, unsigned upper)
+{
+    static const uint8_t low[3] = {0x55, 0x33, 0x0f};
+    unsigned octants = 255;
+    for (unsigned axis = 0; axis < 3; axis++)
+        octants &= ((lower >> axis & 1) != 0 ? low[axis] : 0u) |
+                   ((upper >> axis & 1) != 0 ? 255u ^ low[axis] : 0u);
+    return octants;
+}
+
 #endif

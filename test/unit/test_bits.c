@@ -188,3 +188,13 @@ Test(list, order)
     lodei_list_remove(&a.link); /* unlinked: nothing happens */
     cr_assert(lodei_list_empty(&head));
 }
+
+Test(bits, octants_in_wanted_halves)
+{
+    for (unsigned lower = 0; lower < 8; lower++)
+        for (unsigned upper = 0; upper < 8; upper++) {
+            unsigned octants = lodei_octants(lower, upper);
+            for (unsigned o = 0; o < 8; o++) /* wanted on each axis, in the half it is in */
+                cr_assert_eq(octants >> o & 1, ((o & upper) | (~o & lower)) % 8 == 7);
+        }
+}
