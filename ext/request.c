@@ -22,12 +22,14 @@
     (LODE_REQUEST_ZERO | LODE_REQUEST_CRITICAL | LODE_REQUEST_MOVABLE | LODE_REQUEST_HUGE | \
      LODE_REQUEST_DMA | LODE_REQUEST_FALLBACK)
 #define HUGE_BYTES ((size_t)2 << 20)
+/* A slot's word has no lower bits of the address. */
+#define MOVABLE_ALIGN ((size_t)64)
 /* For a block beside another so many are looked at, where they are small. */
 #define NEAR_TRIES     8
 #define NEAR_BYTES_MAX ((size_t)16 << 10)
 
 _Static_assert(sizeof(struct lode_request) == 48, "no hidden padding");
-_Static_assert(sizeof(struct lode_allocation) == 40, "no hidden padding");
+_Static_assert(sizeof(struct lode_allocation) == 48, "no hidden padding");
 _Static_assert(sizeof(struct lode_placement) == 40, "no hidden padding");
 
 /* How one way of serving a request would be. */
@@ -56,6 +58,8 @@ static int request_bad(const struct lode_request *r)
         return 1;
     if (r->align != 0 && !lodei_is_power_of_two(r->align))
         return 1;
+    if ((r->flags & LODE_REQUEST_MOVABLE) && (r->flags & LODE_REQUEST_DMA))
+        return 1; /* locked pages stay where they are */
     return r->reserved1 != 0 || r->reserved2 != 0 || r->reserved3 != 0;
 }
 
@@ -66,11 +70,19 @@ static int plan_make(const struct lode_request *r, unsigned type, unsigned strat
     const struct lode_placement *rule = lodei_placement(type);
     size_t align = lodei_max(r->align, rule->align), granule = rule->granule_bytes;
     size_t bytes = lodei_max(r->bytes, 1);
+    int movable = (r->flags & LODE_REQUEST_MOVABLE) != 0;
     if (strategy == LODE_STRATEGY_DEFAULT) {
         strategy = rule->strategy;
-        if (strategy == LODE_STRATEGY_POOL && type == LODE_MEMORY_NETWORK &&
-            (bytes > rule->pool_max_bytes || lodei_pool_class_bytes(bytes, align) == 0))
+        if (strategy == LODE_STRATEGY_POOL &&
+            (movable ||
+             (type == LODE_MEMORY_NETWORK &&
+              (bytes > rule->pool_max_bytes || lodei_pool_class_bytes(bytes, align) == 0))))
             strategy = LODE_STRATEGY_HEAP;
+    }
+    if (movable) {
+        if (strategy != LODE_STRATEGY_HEAP)
+            return -ENOTSUP;
+        align = lodei_max(align, MOVABLE_ALIGN);
     }
     if (r->flags & LODE_REQUEST_DMA) {
         if (strategy != LODE_STRATEGY_HEAP && strategy != LODE_STRATEGY_RESERVE)
@@ -151,11 +163,17 @@ static int lock_pages(void *ptr, size_t bytes)
     return errno == EPERM ? -EPERM : -EAGAIN;
 }
 
+static unsigned traits(const struct lode_request *r)
+{
+    return (r->flags & LODE_REQUEST_HUGE ? LODEI_PLACE_HUGE : 0) |
+           (r->flags & LODE_REQUEST_MOVABLE ? LODEI_PLACE_MOVABLE : 0);
+}
+
 static int serve_heap(const struct plan *plan, struct lodei_record *record)
 {
     const struct lode_request *r = plan->request;
     struct lodei_place *place;
-    int error = lodei_place_get(plan->type, r->tag, (r->flags & LODE_REQUEST_HUGE) != 0, &place);
+    int error = lodei_place_get(plan->type, r->tag, traits(r), &place);
     if (error != 0)
         return error;
     char *ptr =
@@ -174,10 +192,15 @@ static int serve_heap(const struct plan *plan, struct lodei_record *record)
         memset(ptr, 0, plan->bytes);
     else if (lodei_placement(plan->type)->touched && !(r->flags & LODE_REQUEST_ZERO))
         touch(ptr, plan->bytes);
-    if (place->huge)
+    if (place->traits & LODEI_PLACE_HUGE)
         record->flags |= LODE_ALLOCATION_HUGE;
     record->ptr = ptr;
-    return 0;
+    if (r->flags & LODE_REQUEST_MOVABLE) {
+        error = lodei_movable_name(record);
+        if (error != 0)
+            lode_free(ptr);
+    }
+    return error;
 }
 
 static int serve_pool(const struct plan *plan, struct lodei_record *record)
@@ -186,7 +209,7 @@ static int serve_pool(const struct plan *plan, struct lodei_record *record)
     struct lodei_place *place;
     struct lode_cpool *pool;
     size_t bytes;
-    int error = lodei_place_get(plan->type, r->tag, (r->flags & LODE_REQUEST_HUGE) != 0, &place);
+    int error = lodei_place_get(plan->type, r->tag, traits(r), &place);
     if (error == 0)
         error = lodei_place_pool(place, plan->bytes, plan->align, &pool, &bytes);
     if (error != 0)
@@ -196,7 +219,7 @@ static int serve_pool(const struct plan *plan, struct lodei_record *record)
         return -ENOMEM;
     if (r->flags & LODE_REQUEST_ZERO)
         memset(ptr, 0, bytes);
-    if (place->huge)
+    if (place->traits & LODEI_PLACE_HUGE)
         record->flags |= LODE_ALLOCATION_HUGE;
     record->from.pool = pool;
     record->ptr = ptr;
@@ -289,7 +312,8 @@ static int serve(const struct plan *plan, struct lodei_record *record)
     record->align = plan->align;
     switch (plan->strategy) {
     case LODE_STRATEGY_HEAP:
-        if (r->near_ptr != NULL && !(r->flags & (LODE_REQUEST_DMA | LODE_REQUEST_HUGE)) &&
+        if (r->near_ptr != NULL &&
+            !(r->flags & (LODE_REQUEST_DMA | LODE_REQUEST_HUGE | LODE_REQUEST_MOVABLE)) &&
             serve_near(plan, record) == 0)
             return 0;
         return serve_heap(plan, record);
@@ -331,6 +355,7 @@ static int carry_out(struct plan *plan, struct lode_allocation *ret_allocation)
     int stacked = record->strategy == LODE_STRATEGY_STACK;
     struct lode_allocation a = {
         .ptr = record->ptr,
+        .handle = record->flags & LODE_ALLOCATION_MOVABLE ? record->from.handle : 0,
         .bytes = record->bytes,
         .distance_bytes = r->near_ptr != NULL ? distance(record->ptr, r->near_ptr) : 0,
         .flags = record->flags,
@@ -403,9 +428,7 @@ static int request_take(const struct lode_request *request, struct lode_request 
     int error = lodei_opts_take(request, ret, sizeof(*ret));
     if (error != 0)
         return error;
-    if (request_bad(ret))
-        return -EINVAL;
-    return ret->flags & LODE_REQUEST_MOVABLE ? -ENOTSUP : 0;
+    return request_bad(ret) ? -EINVAL : 0;
 }
 
 static uint64_t deadline_of(const struct lode_request *r)

@@ -8,11 +8,13 @@
  *                     threads' stacks
  *     requestlimit.c  what each type has, its limit, who waits for it
  *     requestrecord.c a record for each live allocation, so that a stale one is found
+ *     requestmovable.c handles of MOVABLE ones
  *     reserve.c       the emergency reserve
  *
  * Locks: one in requestlimit.c (waiters, lent allocators), one in reserve.c, one in
- * requestrecord.c (growing the table of records): leaves, each held around fork(). Heaps and pools
- * are made under none of them.
+ * requestrecord.c (growing the table of records): leaves, each held around fork(). One in
+ * requestmovable.c (taking slots), above that of slots.c. Heaps and pools are made under none of
+ * them.
  */
 #ifndef LODEI_REQUESTCORE_H
 #define LODEI_REQUESTCORE_H
@@ -41,6 +43,7 @@ struct lodei_record {
     uint8_t reserved;
     uint32_t flags; /* enum lode_allocation_flag */
     uint32_t below; /* STACK: 1 + index of the thread's block before; 0: none */
+    uint32_t slot;  /* 1 + its slot, kept from life to life; 0: never MOVABLE yet */
     void *ptr;
     size_t bytes; /* charged */
     size_t align;
@@ -48,6 +51,7 @@ struct lodei_record {
         struct lode_cpool *pool;
         struct lodei_request_stack *stack;
         uint64_t near; /* serial of the offer */
+        lode_handle handle;
         struct lode_allocator lent;
     } from;
 };
@@ -71,21 +75,33 @@ int lodei_record_is(const struct lodei_record *record, uint64_t id);
 /* Its memory is gone: close it and take it off the books. */
 void lodei_record_drop(struct lodei_record *record);
 
+/* ---- requestmovable.c ---- */
+
+/* Give the block of a record that is not open yet a handle: 0 or -ENOMEM. */
+int lodei_movable_name(struct lodei_record *record);
+/* Make the handle stale, and free the block when nobody has it pinned or reads. */
+void lodei_movable_free(struct lodei_record *record);
+
 /* ---- requestplace.c ---- */
+
+/* How a place differs from the plain one of its type and tag. */
+#define LODEI_PLACE_HUGE    1u
+#define LODEI_PLACE_MOVABLE 2u
+#define LODEI_PLACE_TRAITS  4u /* sets of those */
 
 struct lodei_place {
     struct lodei_place *next;
     struct lode_heap *heap;
     uint16_t tag;
     uint8_t type;
-    uint8_t huge;
+    uint8_t traits;
     struct lode_cpool *_Atomic pools[LODEI_REQUEST_CLASSES];
 };
 
 const struct lode_placement *lodei_placement(unsigned type);
 size_t lodei_page(void);
-/* The place of a type, a tag and a kind, made if need be; 0; -ENOTSUP the kind; -ENOMEM. */
-int lodei_place_get(unsigned type, uint16_t tag, int huge, struct lodei_place **ret_place);
+/* The place of a type, a tag and traits, made if need be; 0; -ENOTSUP the kind; -ENOMEM. */
+int lodei_place_get(unsigned type, uint16_t tag, unsigned traits, struct lodei_place **ret_place);
 /* The pool for such blocks; `ret_bytes` gets its object size. 0; -ENOTSUP no class; -ENOMEM. */
 int lodei_place_pool(struct lodei_place *place, size_t bytes, size_t align,
                      struct lode_cpool **ret_pool, size_t *ret_bytes);

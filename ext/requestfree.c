@@ -40,7 +40,10 @@ static int give_back(struct lodei_record *record)
         (void)munlock(ptr, record->bytes);
     switch (record->strategy) {
     case LODE_STRATEGY_HEAP:
-        lode_free(ptr);
+        if (record->flags & LODE_ALLOCATION_MOVABLE)
+            lodei_movable_free(record);
+        else
+            lode_free(ptr);
         return 0;
     case LODE_STRATEGY_POOL:
         return lode_cpool_release(record->from.pool, ptr);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where requests are placed: the types' rules, a place (heap and pools) for each type, tag and
- * kind, and a stack for each thread. Owns the places, which stay for good, and the threads' stacks.
+ * Where requests are placed: the types' rules, a place (heap and pools) for each type, tag and set
+ * of traits, and a stack for each thread. Owns the places, which stay for good, and the threads'
+ * stacks.
  *
- *     buckets[hash of type, tag, kind] -> place -> place ...      only ever added to
+ *     buckets[hash of type, tag, traits] -> place -> place ...    only ever added to
  *     place -> heap, pools[class]                                  made when first asked for
  *
  * Nothing here is locked: what is missing is made and then offered by one compare-and-swap; who
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,27 +110,30 @@ int lode_placement_get(enum lode_memory_type type, struct lode_placement *ret_pl
 static int heap_make(const struct lodei_place *place, struct lode_heap **ret_heap)
 {
     struct lode_heap_opts opts = LODE_HEAP_OPTS_INIT;
-    opts.name = placements[place->type].name;
+    char name[32];
+    (void)snprintf(name, sizeof(name), "%s%s", placements[place->type].name,
+                   place->traits & LODEI_PLACE_MOVABLE ? " movable" : "");
+    opts.name = name;
     opts.tag = place->tag;
-    opts.kind = place->huge ? LODE_KIND_HUGE : placements[place->type].kind;
+    opts.kind = place->traits & LODEI_PLACE_HUGE ? LODE_KIND_HUGE : placements[place->type].kind;
     return lode_heap_create(&opts, ret_heap);
 }
 
-static struct lodei_place *find(struct lodei_place *place, unsigned type, uint16_t tag, int huge)
+static struct lodei_place *find(struct lodei_place *place, unsigned type, uint16_t tag,
+                                unsigned traits)
 {
-    while (place != NULL && (place->type != type || place->tag != tag || place->huge != huge))
+    while (place != NULL && (place->type != type || place->tag != tag || place->traits != traits))
         place = place->next;
     return place;
 }
 
-int lodei_place_get(unsigned type, uint16_t tag, int huge, struct lodei_place **ret_place)
+int lodei_place_get(unsigned type, uint16_t tag, unsigned traits, struct lodei_place **ret_place)
 {
     struct lodei_place *_Atomic *bucket =
-        &buckets[(type + LODE_MEMORY_TYPES * (unsigned)huge + 2u * LODE_MEMORY_TYPES * tag) %
-                 BUCKETS];
+        &buckets[(type + LODE_MEMORY_TYPES * (traits + LODEI_PLACE_TRAITS * tag)) % BUCKETS];
     /* acquire, here and below: pairs with the swap that added the place */
     struct lodei_place *head = atomic_load_explicit(bucket, memory_order_acquire);
-    struct lodei_place *found = find(head, type, tag, huge);
+    struct lodei_place *found = find(head, type, tag, traits);
     if (lode_likely(found != NULL)) {
         *ret_place = found;
         return 0;
@@ -138,14 +143,14 @@ int lodei_place_get(unsigned type, uint16_t tag, int huge, struct lodei_place **
         return -ENOMEM;
     fresh->type = (uint8_t)type;
     fresh->tag = tag;
-    fresh->huge = (uint8_t)huge;
+    fresh->traits = (uint8_t)traits;
     int error = heap_make(fresh, &fresh->heap);
     if (error != 0) {
         lode_free(fresh);
         return error;
     }
     do {
-        found = find(head, type, tag, huge);
+        found = find(head, type, tag, traits);
         if (found != NULL) {
             lode_heap_destroy(fresh->heap);
             lode_free(fresh);

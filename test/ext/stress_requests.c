@@ -60,6 +60,7 @@ static void release(const struct lode_allocation *a)
     if (a->ptr == NULL)
         return;
     const unsigned char *p = a->ptr;
+    CHECK(a->handle == 0 || lode_peek(a->handle) == a->ptr);
     for (size_t i = 0; i < a->bytes; i += 61)
         CHECK(p[i] == (unsigned char)a->id);
     CHECK(lode_alloc_free(a) == 0);
@@ -82,6 +83,8 @@ static void acquire(uint32_t *seed, struct lode_allocation *ret)
         r.flags = LODE_REQUEST_CRITICAL;
     if ((dice >> 13 & 7) == 0)
         r.flags |= LODE_REQUEST_FALLBACK;
+    if ((dice >> 16 & 3) == 0 && r.type != LODE_MEMORY_STACK)
+        r.flags |= LODE_REQUEST_MOVABLE;
     ret->ptr = NULL;
     int error = lode_alloc(&r, ret);
     if (error != 0) {

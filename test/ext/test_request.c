@@ -17,52 +17,7 @@
 #include "base/attr.h"
 #include "failing_heap.h"
 #include "lode/request.h"
-
-static struct lode_request of(size_t bytes, enum lode_memory_type type)
-{
-    struct lode_request r = LODE_REQUEST_INIT;
-    r.bytes = bytes;
-    r.type = (uint8_t)type;
-    return r;
-}
-
-static struct lode_allocation got(const struct lode_request *r)
-{
-    struct lode_allocation a;
-    cr_assert_eq(lode_alloc(r, &a), 0);
-    cr_assert_not_null(a.ptr);
-    cr_assert_geq(a.bytes, r->bytes);
-    memset(a.ptr, 0x5a, a.bytes);
-    return a;
-}
-
-static void put(const struct lode_allocation *a)
-{
-    cr_assert_eq(lode_alloc_free(a), 0);
-}
-
-static struct lode_request_stats stats_of(enum lode_memory_type type)
-{
-    struct lode_request_stats s = {.size = sizeof(s)};
-    cr_assert_eq(lode_request_stats_get(type, &s), 0);
-    return s;
-}
-
-/* The request fails so, and changes nothing but the count of failures. */
-static void assert_refused(const struct lode_request *r, int error)
-{
-    struct lode_allocation a = {.ptr = (void *)8};
-    unsigned type = r->type < LODE_MEMORY_TYPES ? r->type : 0;
-    struct lode_request_stats before = stats_of(type);
-    errno = 7;
-    int got_error = lode_alloc(r, &a);
-    cr_assert_eq(got_error, error, "%d", got_error);
-    cr_assert_eq(errno, 7);
-    cr_assert_eq((uintptr_t)a.ptr, 8);
-    struct lode_request_stats after = stats_of(type);
-    cr_assert_eq(after.live, before.live);
-    cr_assert_eq(after.used_bytes, before.used_bytes);
-}
+#include "requests.h"
 
 /* ---- placement ---- */
 
@@ -228,9 +183,6 @@ Test(request, bad_fields_are_refused)
     r = of(100, LODE_MEMORY_SYSTEM);
     r.reserved3 = 1;
     assert_refused(&r, -EINVAL);
-    r = of(100, LODE_MEMORY_SYSTEM);
-    r.flags = LODE_REQUEST_MOVABLE | LODE_REQUEST_FALLBACK;
-    assert_refused(&r, -ENOTSUP);
     struct {
         struct lode_request known;
         uint64_t later;

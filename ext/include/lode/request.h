@@ -32,10 +32,28 @@
  *     STACK      thread's stack    16       1                 freed newest first, by its thread
  *     POOL       pool              16       size classes      up to 8 KiB: 16, 32, 48, 64, 96, ...
  *
+ * ## What may move
+ * A MOVABLE request gets a handle (lode/handle.h) beside the address, and a block of a heap where
+ * everything may move, so that what stays is not in the way of what does. Whoever keeps the handle
+ * reaches the block wherever it is:
+ *
+ *     r.flags = LODE_REQUEST_MOVABLE;
+ *     if (lode_alloc(&r, &a) == 0) {
+ *         char *now = lode_pin(a.handle);
+ *         ...
+ *         int error = lode_unpin(a.handle);
+ *     }
+ *
+ * The heap of the type serves it, aligned to 64 bytes, where the type's rule has a pool too.
+ * Freed while it is pinned, or while somebody reads, the handle is stale at once, the limit has
+ * its bytes back, and the memory goes when the last of them has ended. This version moves nothing
+ * by itself.
+ *
  * ## When there is none
  * In this order: over the type's limit, wait up to timeout_ms, the highest priority first;
  * a CRITICAL request instead takes from the emergency reserve at once, and waits only if that is
- * used up; then FALLBACK, to the type's heap and at last to SYSTEM; then the error.
+ * used up or the request is MOVABLE; then FALLBACK, to the type's heap and at last to SYSTEM; then
+ * the error.
  */
 #ifndef LODE_REQUEST_H
 #define LODE_REQUEST_H
@@ -44,6 +62,7 @@
 #include <stdint.h>
 
 #include "lode/allocator.h"
+#include "lode/handle.h"
 #include "lode/heap.h"
 
 #ifdef __cplusplus
@@ -84,7 +103,8 @@ enum lode_strategy {
 enum lode_request_flag {
     LODE_REQUEST_ZERO = 1u << 0,     /**< reads as zero */
     LODE_REQUEST_CRITICAL = 1u << 1, /**< may use the emergency reserve */
-    LODE_REQUEST_MOVABLE = 1u << 2,  /**< -ENOTSUP: memory that moves has handles, lode/handle.h */
+    LODE_REQUEST_MOVABLE = 1u << 2,  /**< has a handle, and may be moved while nobody has it pinned
+                                        or reads; not with DMA */
     LODE_REQUEST_HUGE = 1u << 3,     /**< from transparent huge pages; from 2 MiB on aligned so */
     LODE_REQUEST_DMA = 1u << 4,      /**< whole OS pages, locked in memory until freed. There is no
                                         true DMA in user space: physical addresses stay unknown and
@@ -124,11 +144,13 @@ enum lode_allocation_flag {
     LODE_ALLOCATION_WAITED = 1u << 2,
     LODE_ALLOCATION_LOCKED = 1u << 3, /**< its pages cannot be swapped out */
     LODE_ALLOCATION_HUGE = 1u << 4,   /**< from a heap of LODE_KIND_HUGE */
+    LODE_ALLOCATION_MOVABLE = 1u << 5,
 };
 
 /** What a request got. The caller keeps it, or a copy, to free it. */
 struct lode_allocation {
-    void *ptr;
+    void *ptr;             /**< where it is, or was at first if it is MOVABLE */
+    lode_handle handle;    /**< of a MOVABLE one; else 0 */
     size_t bytes;          /**< usable: what was asked for, rounded up by the placement rule */
     size_t distance_bytes; /**< between ptr and near_ptr; 0 without */
     uint64_t id;           /**< never given twice */
@@ -143,16 +165,16 @@ struct lode_allocation {
  *
  * @request         Borrowed for the call.
  * @ret_allocation  Written only on success. Freed with lode_alloc_free().
- * Returns   0; -EINVAL bad type, strategy, flag or align, a reserved field not 0; -E2BIG a non-zero
- *           tail this version does not know; -ENOTSUP MOVABLE, a type or strategy this version does
- *           not have, that cannot serve this size, alignment, DMA or HUGE, or that nobody has
- *           lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT over it all that
- *           time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK; -ENOMEM.
- *           On error nothing changed but the figures.
+ * Returns   0; -EINVAL bad type, strategy, flag or align, MOVABLE with DMA, a reserved field not 0;
+ *           -E2BIG a non-zero tail this version does not know; -ENOTSUP a type or strategy this
+ *           version does not have, that cannot serve this size, alignment, DMA, HUGE or MOVABLE,
+ *           or that nobody has lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT
+ * over it all that time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK;
+ * -ENOMEM. On error nothing changed but the figures.
  *
  * Threads   Any, concurrently. Waits only for the limit; not a cancellation point.
  *
- * Moves     No.
+ * Moves     Only what was asked for as MOVABLE.
  */
 LODE_API LODE_NODISCARD int lode_alloc(const struct lode_request *request,
                                        struct lode_allocation *ret_allocation);
