@@ -44,7 +44,7 @@
 
 #include "base/attr.h"
 #include "base/print.h"
-#include "ext/slots.h"
+#include "ext/slothold.h"
 #include "ext/threadkey.h"
 #include "lode/handle.h"
 
@@ -128,6 +128,7 @@ static void fork_child(void)
     atomic_store(&trying, 0);
     lodei_slots_forked();
     fork_parent();
+    lodei_holds_forked();
 }
 
 static void thread_ended(void *record);

@@ -3,8 +3,8 @@
  * What is in bricks: storing, reading, editing, changing tier. Nothing is written in place: each
  * change encodes a block of its own and swaps it in (slots.c), so readers take no lock and find one
  * whole version, and a change that fails leaves the old one. An edit that read a version swaps only
- * while it is still the current one; within its reading section no other block can get that
- * version's address.
+ * while it is still the current one; while the edit holds it no other block can get that version's
+ * address (slothold.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "ext/grace.h"
 #include "ext/opts.h"
 #include "ext/sdfpool.h"
+#include "ext/slothold.h"
 
 #define VOXELS_MAX 4096 /* 16^3: 16 KiB of floats on the stack */
 
@@ -23,27 +24,28 @@ struct old {
     unsigned tier; /* LODEI_TIER_RAW: of a raw channel, or not known */
 };
 
-/* One try; the section is open. -EAGAIN: the brick has changed. */
+/* One try. -EAGAIN: the brick has changed. */
 static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values,
                        struct old *ret_old)
 {
-    uint64_t word = lodei_handle_word(brick);
+    uint64_t word = lodei_slot_hold(brick);
     if (word == 0)
         return -ESTALE;
     struct lodei_coding coding = lodei_coding_of(sdf, word);
     void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
-    if (block == NULL)
+    if (block == NULL) {
+        lodei_slot_unhold(brick, word);
         return -ENOMEM;
+    }
     (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
-    /* expected: not to undo a change of tier or priority made meanwhile */
-    int status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), &ret_old->block);
+    int status = lodei_slot_swap_held(brick, word, block, lodei_word_kind(word), &ret_old->block);
     if (status != 0)
         lode_free(block);
     ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
     return status;
 }
 
-/* After a swap and its section: what is known of the version before is old. */
+/* After a swap: what is known of the version before is old. */
 static void replaced(struct lode_sdf *sdf, lode_handle brick, struct old old)
 {
     lodei_sdf_cache_drop(sdf, brick);
@@ -54,12 +56,11 @@ int lode_sdf_encode(struct lode_sdf *sdf, lode_handle brick, const float *values
 {
     struct old old = {0};
     int status = lodei_sdf_check_distances(sdf, brick);
-    if (status != 0 || (status = lode_read_begin()) != 0)
+    if (status != 0)
         return status;
     do
         status = encode_once(sdf, brick, values, &old);
     while (status == -EAGAIN);
-    lode_read_end();
     if (status == 0)
         replaced(sdf, brick, old);
     return status;
@@ -94,11 +95,8 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
         struct lodei_sdf_near near = LODEI_SDF_NEAR_NOTHING;
         return lodei_sdf_publish(sdf, channel, &near, at, block, kind, ret_brick);
     }
-    int status = lode_read_begin();
-    if (status != 0)
-        return status;
-    status = lodei_slot_swap(brick, 0, block, kind, ret_old);
-    lode_read_end();
+    uint64_t word = lodei_slot_hold(brick);
+    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, kind, ret_old) : -ESTALE;
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -112,7 +110,7 @@ int lodei_sdf_put(struct lode_sdf *sdf, struct lodei_channel *channel, uint64_t 
     int status;
     do
         status = put_once(sdf, channel, at, block, kind, &brick, &old.block);
-    while (status == -EEXIST || status == -ESTALE);
+    while (status == -EEXIST || status == -ESTALE || status == -EAGAIN);
     if (status != 0) {
         lode_free(block);
         return status;
@@ -230,25 +228,26 @@ int lode_sdf_raw_read(struct lode_sdf *sdf, lode_handle brick, void *ret_element
 
 /* ---- editing ---- */
 
-/* One try of an edit; the section is open. *ret_again: somebody else was faster. */
+/* One try of an edit. *ret_again: somebody else was faster. */
 static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor editor, void *ctx,
                      struct old *ret_old, int *ret_again)
 {
     float values[VOXELS_MAX];
-    uint64_t word = lodei_handle_word(brick);
+    uint64_t word = lodei_slot_hold(brick);
     *ret_again = 0;
     if (word == 0)
         return -ESTALE;
     struct lodei_coding coding = lodei_coding_of(sdf, word);
     lodei_sdf_decode(coding.bits, sdf->dim, coding.band, lodei_word_block(word), values);
     int status = editor(ctx, values);
-    if (status != 0)
-        return status;
-    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
-    if (block == NULL)
-        return -ENOMEM;
+    void *block =
+        status == 0 ? lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word))) : NULL;
+    if (block == NULL) {
+        lodei_slot_unhold(brick, word);
+        return status != 0 ? status : -ENOMEM;
+    }
     (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
-    status = lodei_slot_swap(brick, word, block, lodei_word_kind(word), &ret_old->block);
+    status = lodei_slot_swap_held(brick, word, block, lodei_word_kind(word), &ret_old->block);
     ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
     if (status != 0)
         lode_free(block);
@@ -260,12 +259,11 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
 {
     struct old old = {0};
     int again, status = lodei_sdf_check_distances(sdf, brick);
-    if (status != 0 || (status = lode_read_begin()) != 0)
+    if (status != 0)
         return status;
     do
         status = edit_once(sdf, brick, editor, ctx, &old, &again);
     while (again);
-    lode_read_end();
     if (status == 0)
         replaced(sdf, brick, old);
     return status;
@@ -275,21 +273,22 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
 
 static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, struct old *ret_old)
 {
-    uint64_t word = lodei_handle_word(brick);
+    uint64_t word = lodei_slot_hold(brick);
     if (word == 0)
         return -ESTALE;
     unsigned kind = lodei_word_kind(word);
-    if (lodei_kind_tier(kind) == tier)
-        return 0;
+    int same = lodei_kind_tier(kind) == tier;
     struct lodei_coding coding = lodei_coding_of(sdf, word);
-    void *block = lodei_sdf_block(sdf, NULL, tier);
-    if (block == NULL)
-        return -ENOMEM;
+    void *block = same ? NULL : lodei_sdf_block(sdf, NULL, tier);
+    if (block == NULL) {
+        lodei_slot_unhold(brick, word);
+        return same ? 0 : -ENOMEM;
+    }
     lodei_sdf_recode(coding.bits, coding.band, lodei_word_block(word), lodei_tier_bits(tier),
                      coding.band, block, sdf->dim);
-    int status = lodei_slot_swap(brick, word, block,
-                                 lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
-                                 &ret_old->block);
+    int status = lodei_slot_swap_held(
+        brick, word, block, lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
+        &ret_old->block);
     ret_old->tier = lodei_kind_tier(kind);
     if (status != 0)
         lode_free(block);
@@ -307,13 +306,9 @@ int lode_sdf_retier(struct lode_sdf *sdf, lode_handle brick, enum lode_tier tier
         return status;
     if ((unsigned)tier >= LODE_TIER_COUNT)
         return -EINVAL;
-    status = lode_read_begin();
-    if (status != 0)
-        return status;
     do
         status = retier_once(sdf, brick, (unsigned)tier, &old);
     while (status == -EAGAIN);
-    lode_read_end();
     if (status == 0)
         replaced(sdf, brick, old);
     return status;

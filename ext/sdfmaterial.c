@@ -6,8 +6,8 @@
  *     band_of[material] -> class <- kind of a brick's word        bands[class] = width
  *
  * A width is written before a material or a brick can name its class. A class is used for another
- * width only when nothing names it: no material, no brick, no reading section that may have a
- * version of a brick that is gone. Class 0 is the field's own band and stays.
+ * width only when nothing names it: no material, no brick, no edit or reading section that may have
+ * a version of a brick that is gone. Class 0 is the field's own band and stays.
  */
 #include <errno.h>
 
@@ -29,7 +29,8 @@ static int mark_group(void *ctx, uint64_t key, uint32_t first)
     (void)key;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
-        if ((word & LODE_HANDLE_LIVE) != 0)
+        /* an edit may have begun with what was freed since */
+        if ((word & LODE_HANDLE_LIVE) != 0 || lodei_word_state(word) == LODEI_SLOT_ZOMBIE)
             *used |= (uint64_t)1 << lodei_kind_band(lodei_word_kind(word));
     }
     return 0;

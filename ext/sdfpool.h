@@ -106,7 +106,7 @@ LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t m
     return band_of != NULL ? band_of[material] : 0;
 }
 
-/* Of a word that was read in a section that is still open, or of a live brick's. */
+/* Of a word that was read in a section that is still open, that is held, or of a live brick. */
 LODE_INLINE float lodei_band(const struct lode_sdf *sdf, unsigned class)
 {
     return atomic_load_explicit(&sdf->bands[class], memory_order_relaxed);

@@ -20,7 +20,7 @@ static int can_shut(uint64_t word, int live)
 {
     enum lodei_slot_state state = lodei_word_state(word);
     return state == LODEI_SLOT_FREE ||
-           (live && state == LODEI_SLOT_LIVE && (word & LODEI_SLOT_PINS_MASK) == 0);
+           (live && state == LODEI_SLOT_LIVE && (word & LODEI_SLOT_KEPT_MASK) == 0);
 }
 
 /* Shut a slot: 1; 0: it is in use. *ret_word is what it was. */

@@ -20,6 +20,8 @@
  * one free time for another. A slot whose generation would wrap is dead, and its group never taken
  * again.
  *
+ * What is said of pins is true of holds, too: see slothold.c.
+ *
  * `table_lock` guards the directory and the pages nobody owns; the lock of parked.c every
  * transition to PARKED, and the end of the last pin of a PARKED or ZOMBIE slot. Both are held
  * around fork(). Neither is held while a block is freed. Groups are given back in slotgroups.c.
@@ -79,7 +81,7 @@ static void busy_forked(struct lode_handle_page *page, uint32_t at)
     if (page->generations[at] != UINT32_MAX)
         page->generations[at]++;
     page->words[at] = lodei_free_word(page->generations[at]);
-    if ((word & LODEI_SLOT_PINS_MASK) != 0) { /* this thread's may be among them */
+    if ((word & LODEI_SLOT_KEPT_MASK) != 0) { /* this thread's may be among them */
         page->words[at] = (word & ~LODEI_SLOT_STATE_MASK) | word_state(LODEI_SLOT_ZOMBIE);
         zombies_add(1);
     }
@@ -217,7 +219,7 @@ static void slot_finish(struct lode_handle_page *page, uint32_t at)
     if (state == LODEI_SLOT_ZOMBIE)
         zombies_add((size_t)-1);
     lodei_parked_forget(page->first_index + at);
-    generation = (word & LODEI_SLOT_PINS_MASK) != 0 ? UINT32_MAX : generation + 1;
+    generation = (word & LODEI_SLOT_KEPT_MASK) != 0 ? UINT32_MAX : generation + 1;
     __atomic_store_n(&page->generations[at], generation, __ATOMIC_RELEASE);
     /* seq_cst: pairs with readers' loads, see grace.c */
     __atomic_store_n(&page->words[at], lodei_free_word(generation), __ATOMIC_SEQ_CST);
@@ -274,28 +276,19 @@ void *lode_peek_again(lode_handle handle)
     return word != 0 ? lodei_word_block(word) : NULL;
 }
 
-static int generation_matches(const struct lode_handle_page *page, lode_handle handle)
-{
-    /* acquire: pairs with the release in lodei_generation_raise() */
-    return __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
-                           __ATOMIC_ACQUIRE) +
-               1 ==
-           (uint32_t)(handle >> 32);
-}
-
 /* ---- parked versions ---- */
 
 /* A pinned slot gets another version; the lock is held. As lodei_slot_swap(), -EBUSY: not pinned
  * any more. */
 static int swap_pinned(uint64_t *at, uint32_t index, uint64_t word, uint64_t next)
 {
-    if ((word & LODEI_SLOT_PINS_MASK) == 0)
+    if ((word & LODEI_SLOT_KEPT_MASK) == 0)
         return -EBUSY;
     int status = lodei_parked_reserve();
     if (status != 0)
         return status;
     if (!lodei_word_change(at, &word,
-                           next | (word & LODEI_SLOT_PINS_MASK) | word_state(LODEI_SLOT_PARKED)))
+                           next | (word & LODEI_SLOT_KEPT_MASK) | word_state(LODEI_SLOT_PARKED)))
         return -EBUSY;
     lodei_parked_add(index, lodei_word_block(word));
     return 0;
@@ -372,7 +365,7 @@ int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned 
 
 static int same_version(uint64_t word, uint64_t expected)
 {
-    return ((word ^ expected) & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) == 0;
+    return ((word ^ expected) & ~(LODEI_SLOT_KEPT_MASK | LODEI_SLOT_STATE_MASK)) == 0;
 }
 
 int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
@@ -389,7 +382,7 @@ int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned
             return -ESTALE;
         if (expected != 0 && !same_version(word, expected))
             return -EAGAIN;
-        if ((word & LODEI_SLOT_PINS_MASK) == 0) {
+        if ((word & LODEI_SLOT_KEPT_MASK) == 0) {
             if (!lodei_word_change(at, &word, next))
                 continue;
             *ret_old = lodei_word_block(word);
@@ -431,12 +424,12 @@ int lodei_slot_release_slow(lode_handle handle, void **ret_old)
             return -ESTALE;
         /* see lodei_slot_release() */
     } while (!lodei_word_change(&page->words[i], &word, lodei_busy_word(word)));
-    if (!generation_matches(page, handle)) {
+    if (!lodei_generation_is(page, handle)) {
         __atomic_store_n(&page->words[i], word, __ATOMIC_RELEASE);
         return -ESTALE;
     }
     uint32_t generation = lodei_generation_raise(page, i);
-    if ((word & LODEI_SLOT_PINS_MASK) == 0) {
+    if ((word & LODEI_SLOT_KEPT_MASK) == 0) {
         next = lodei_free_word(generation);
         *ret_old = lodei_word_block(word);
     } else {
@@ -469,7 +462,7 @@ void *lode_pin(lode_handle handle)
         if (!lodei_word_change(&page->words[(uint32_t)handle % LODE_HANDLE_PAGE], &word,
                                word + LODEI_SLOT_PIN))
             continue;
-        if (lode_likely(generation_matches(page, handle)))
+        if (lode_likely(lodei_generation_is(page, handle)))
             return lodei_word_block(word);
         (void)lode_unpin(handle);
     }
@@ -477,24 +470,25 @@ void *lode_pin(lode_handle handle)
 
 #define UNPIN_BATCH 16
 
-/* The last pin of a slot with parked versions, or of one that was freed; the lock is held. Returns
- * 1: done, 0: look again; in both cases *ret_count of ret_blocks are to be freed. */
-static int unpin_last(struct lode_handle_page *page, uint32_t index,
-                      void *ret_blocks[UNPIN_BATCH + 1], size_t *ret_count)
+/* The last pin or hold of a slot with parked versions, or of one that was freed; the lock is held.
+ * Returns 1: done, 0: look again; in both cases *ret_count of ret_blocks are to be freed. */
+static int let_go_last(struct lode_handle_page *page, uint32_t i, uint64_t unit,
+                       void *ret_blocks[UNPIN_BATCH + 1], size_t *ret_count)
 {
-    uint64_t *at = &page->words[index % LODE_HANDLE_PAGE];
+    uint64_t *at = &page->words[i];
+    uint32_t index = page->first_index + i;
     uint64_t word = lodei_word_settled(at), next;
     int zombie = lodei_word_state(word) == LODEI_SLOT_ZOMBIE;
-    if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN)
+    if ((word & LODEI_SLOT_KEPT_MASK) != unit)
         return 0;
     *ret_count = lodei_parked_take(index, ret_blocks, UNPIN_BATCH);
     if (*ret_count == UNPIN_BATCH)
         return 0; /* there may be more: the pin stays for another turn */
     if (zombie)
-        next = lodei_free_word(page->generations[index % LODE_HANDLE_PAGE]);
+        next = lodei_free_word(page->generations[i]);
     else
         next =
-            (word & ~(LODEI_SLOT_PINS_MASK | LODEI_SLOT_STATE_MASK)) | word_state(LODEI_SLOT_LIVE);
+            (word & ~(LODEI_SLOT_KEPT_MASK | LODEI_SLOT_STATE_MASK)) | word_state(LODEI_SLOT_LIVE);
     if (!lodei_word_change(at, &word, next)) {
         for (size_t k = 0; k < *ret_count; k++) /* there is room: they were just taken from it */
             lodei_parked_add(index, ret_blocks[k]);
@@ -518,33 +512,38 @@ static int was_a_handle(const struct lode_handle_page *page, lode_handle handle)
                                        __ATOMIC_RELAXED);
 }
 
-int lode_unpin(lode_handle handle)
+int lodei_slot_let_go(struct lode_handle_page *page, uint32_t i, uint64_t unit)
 {
-    struct lode_handle_page *page = lodei_handle_page(handle);
-    if (page == NULL || !was_a_handle(page, handle))
-        return -EINVAL;
-    uint64_t *at = &page->words[(uint32_t)handle % LODE_HANDLE_PAGE];
+    uint64_t *at = &page->words[i];
+    uint64_t of_its_kind = unit == LODEI_SLOT_PIN ? LODEI_SLOT_PINS_MASK : LODEI_SLOT_HOLDS_MASK;
     for (;;) {
         uint64_t word = lodei_word_settled(at);
         enum lodei_slot_state state = lodei_word_state(word);
-        if ((word & LODEI_SLOT_PINS_MASK) == 0 || state == LODEI_SLOT_FREE ||
-            state == LODEI_SLOT_DEAD)
+        if ((word & of_its_kind) == 0 || state == LODEI_SLOT_FREE || state == LODEI_SLOT_DEAD)
             return -EINVAL;
-        if ((word & LODEI_SLOT_PINS_MASK) != LODEI_SLOT_PIN || state == LODEI_SLOT_LIVE) {
-            if (lodei_word_change(at, &word, word - LODEI_SLOT_PIN))
+        if ((word & LODEI_SLOT_KEPT_MASK) != unit || state == LODEI_SLOT_LIVE) {
+            if (lodei_word_change(at, &word, word - unit))
                 return 0;
             continue;
         }
         void *blocks[UNPIN_BATCH + 1];
         size_t count = 0;
         lodei_parked_lock();
-        int done = unpin_last(page, (uint32_t)handle, blocks, &count);
+        int done = let_go_last(page, i, unit, blocks, &count);
         lodei_parked_unlock();
-        for (size_t i = 0; i < count; i++)
-            lodei_grace_free(blocks[i]);
+        for (size_t k = 0; k < count; k++)
+            lodei_grace_free(blocks[k]);
         if (done)
             return 0;
     }
+}
+
+int lode_unpin(lode_handle handle)
+{
+    struct lode_handle_page *page = lodei_handle_page(handle);
+    if (page == NULL || !was_a_handle(page, handle))
+        return -EINVAL;
+    return lodei_slot_let_go(page, (uint32_t)handle % LODE_HANDLE_PAGE, LODEI_SLOT_PIN);
 }
 
 unsigned lode_handle_pins(lode_handle handle)

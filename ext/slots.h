@@ -15,18 +15,23 @@
 #include "base/attr.h"
 #include "lode/handle.h"
 
-#define LODEI_SLOT_PINS_SHIFT  42
-#define LODEI_SLOT_PINS_MASK   ((uint64_t)LODE_PINS_MAX << LODEI_SLOT_PINS_SHIFT)
+/* Two counts keep a version where it is: of edits that read it (slothold.c), and of pins. */
+#define LODEI_SLOT_HOLD        ((uint64_t)1 << 42)
+#define LODEI_SLOT_HOLDS_MASK  ((uint64_t)3 << 42)
+#define LODEI_SLOT_PINS_SHIFT  44
 #define LODEI_SLOT_PIN         ((uint64_t)1 << LODEI_SLOT_PINS_SHIFT)
+#define LODEI_SLOT_PINS_MASK   ((uint64_t)LODE_PINS_MAX << LODEI_SLOT_PINS_SHIFT)
+#define LODEI_SLOT_KEPT_MASK   (LODEI_SLOT_PINS_MASK | LODEI_SLOT_HOLDS_MASK)
 #define LODEI_SLOT_STATE_SHIFT 51
 #define LODEI_SLOT_STATE_MASK  ((uint64_t)7 << LODEI_SLOT_STATE_SHIFT)
 #define LODEI_SLOT_KIND_SHIFT  54
 #define LODEI_SLOT_KIND_MAX    1023u
 
 _Static_assert(LODE_HANDLE_LIVE == (uint64_t)4 << LODEI_SLOT_STATE_SHIFT, "live is state & 4");
-_Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_PIN, "pins stand behind the address");
-_Static_assert((LODEI_SLOT_PINS_MASK & LODEI_SLOT_STATE_MASK) == 0 &&
-                   LODEI_SLOT_PINS_MASK + LODEI_SLOT_PIN == (uint64_t)1 << LODEI_SLOT_STATE_SHIFT,
+_Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_HOLD, "holds stand behind the address");
+_Static_assert(LODEI_SLOT_HOLDS_MASK + LODEI_SLOT_HOLD == LODEI_SLOT_PIN, "then the pins");
+_Static_assert((LODEI_SLOT_KEPT_MASK & LODEI_SLOT_STATE_MASK) == 0 &&
+                   LODEI_SLOT_KEPT_MASK + LODEI_SLOT_HOLD == (uint64_t)1 << LODEI_SLOT_STATE_SHIFT,
                "the state stands behind the pins");
 
 enum lodei_slot_state {
@@ -189,12 +194,12 @@ int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned 
 int lodei_slot_release_slow(lode_handle handle, void **ret_old);
 
 /*
- * Live slot -> live with another version. Within a reading section: no block of an earlier life can
- * come back to this slot meanwhile and be taken for this one. `expected`: only if its word's block
- * and kind are still those of this word, else -EAGAIN; 0: whatever it is. On success *ret_old is
- * the version before, for the caller to lodei_grace_free() once out of its own section, or NULL if
- * that is pinned and will be freed later. -ESTALE; -ENOMEM: the old one is pinned and there is no
- * memory to note it.
+ * Live slot -> live with another version. Within a reading section, or holding: no block of an
+ * earlier life can come back to this slot meanwhile and be taken for this one. `expected`: only if
+ * its word's block and kind are still those of this word, else -EAGAIN; 0: whatever it is. On
+ * success *ret_old is the version before, for the caller to lodei_grace_free() once out of its own
+ * section, or NULL if that is pinned and will be freed later. -ESTALE; -ENOMEM: the old one is
+ * pinned and there is no memory to note it.
  */
 int lodei_slot_swap(lode_handle handle, uint64_t expected, void *block, unsigned kind,
                     void **ret_old);
@@ -272,7 +277,7 @@ LODE_INLINE int lodei_slot_release(struct lode_handle_page *page, lode_handle ha
     uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_SEQ_CST);
     uint32_t generation = __atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) + 1;
     if (lode_likely(lodei_word_state(word) == LODEI_SLOT_LIVE &&
-                    (word & LODEI_SLOT_PINS_MASK) == 0 && generation == (uint32_t)(handle >> 32) &&
+                    (word & LODEI_SLOT_KEPT_MASK) == 0 && generation == (uint32_t)(handle >> 32) &&
                     lodei_word_change(&page->words[at], &word, lodei_busy_word(word)))) {
         /* The slot may have been freed and published again between the two loads and the swap, with
          * the very word it had: then the generation is another now. */
@@ -290,6 +295,18 @@ LODE_INLINE int lodei_slot_release(struct lode_handle_page *page, lode_handle ha
     }
     return lodei_slot_release_slow(handle, ret_old);
 }
+
+/* A handle's life is the slot's present one. acquire: pairs with lodei_generation_raise() */
+LODE_INLINE int lodei_generation_is(const struct lode_handle_page *page, lode_handle handle)
+{
+    return __atomic_load_n(&page->generations[(uint32_t)handle % LODE_HANDLE_PAGE],
+                           __ATOMIC_ACQUIRE) +
+               1 ==
+           (uint32_t)(handle >> 32);
+}
+
+/* End one pin or hold of a slot, freeing what waited for the last: 0; -EINVAL: there is none. */
+int lodei_slot_let_go(struct lode_handle_page *page, uint32_t at, uint64_t unit);
 
 void lodei_slots_fork_lock(void);
 void lodei_slots_fork_unlock(void);

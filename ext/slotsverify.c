@@ -15,7 +15,7 @@ static void verify_slot(const struct lode_handle_page *page, uint32_t at)
     uint64_t word = __atomic_load_n(&page->words[at], __ATOMIC_ACQUIRE);
     if (__atomic_load_n(&page->generations[at], __ATOMIC_ACQUIRE) != generation)
         return;
-    int pinned = (word & LODEI_SLOT_PINS_MASK) != 0, placed = (word & LODE_HANDLE_ADDRESS) != 0;
+    int pinned = (word & LODEI_SLOT_KEPT_MASK) != 0, placed = (word & LODE_HANDLE_ADDRESS) != 0;
     switch (lodei_word_state(word)) {
     case LODEI_SLOT_FREE:
         lodei_holds(word == generation && generation != UINT32_MAX);
@@ -79,7 +79,7 @@ static void verify_parked(uint32_t index)
     uint64_t word = lodei_word_settled(&lodei_slot_page(index)->words[index % LODE_HANDLE_PAGE]);
     enum lodei_slot_state state = lodei_word_state(word);
     lodei_holds(state == LODEI_SLOT_PARKED || state == LODEI_SLOT_ZOMBIE);
-    lodei_holds((word & LODEI_SLOT_PINS_MASK) != 0);
+    lodei_holds((word & LODEI_SLOT_KEPT_MASK) != 0);
 }
 
 void lodei_slots_verify(const struct lodei_slots *slots)

@@ -35,7 +35,7 @@ static int move_group(struct lode_svo *svo, lode_handle group, void **ret_old)
 {
     struct lodei_svo_spot spot = {.group = group, .word = lodei_handle_word(group)};
     *ret_old = NULL;
-    if (spot.word == 0 || (spot.word & LODEI_SLOT_PINS_MASK) != 0)
+    if (spot.word == 0 || (spot.word & LODEI_SLOT_KEPT_MASK) != 0)
         return 0;
     unsigned mask = lodei_svo_mask(spot.word);
     struct lode_svo_line *block = lodei_svo_block(svo, mask);

@@ -160,7 +160,7 @@ LODE_INLINE void lodei_svo_root(const struct lode_svo *svo, struct lodei_svo_spo
 /* The same live version? Pins may have come and gone. */
 LODE_INLINE int lodei_svo_same(uint64_t word, uint64_t other)
 {
-    uint64_t of_pins = LODEI_SLOT_PINS_MASK | (LODEI_SLOT_STATE_MASK & ~LODE_HANDLE_LIVE);
+    uint64_t of_pins = LODEI_SLOT_KEPT_MASK | (LODEI_SLOT_STATE_MASK & ~LODE_HANDLE_LIVE);
     return ((word ^ other) & ~of_pins) == 0;
 }
 

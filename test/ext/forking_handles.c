@@ -27,6 +27,7 @@
 
 #include "ext/grace.h"
 #include "ext/grid.h"
+#include "ext/slothold.h"
 
 #define THREADS  3
 #define SIDE     6 /* bricks */
@@ -101,11 +102,11 @@ static int insert_brick(int32_t x, int32_t y, int32_t z, lode_handle *ret_brick)
 
 static void edit_brick(lode_handle brick)
 {
-    uint64_t *block = block_new();
+    uint64_t *block = block_new(), word = lodei_slot_hold(brick);
     void *old = NULL;
-    CHECK(lode_read_begin() == 0);
-    int status = lodei_slot_swap(brick, 0, block, 1, &old);
-    lode_read_end();
+    if (word != 0)
+        (void)block_version(lodei_word_block(word));
+    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, 1, &old) : -ESTALE;
     if (status != 0)
         lode_free(block);
     if (old != NULL)
@@ -213,6 +214,15 @@ static void start(struct worker *w, void *(*work)(void *))
     CHECK(pthread_create(&w->thread, NULL, work, w) == 0);
 }
 
+/* What vanished threads held is held no longer; pins of theirs stay. */
+static void check_that_nothing_is_held(void)
+{
+    for (int32_t i = 0; i < SIDE * SIDE * SIDE; i++) {
+        lode_handle brick = lodei_grid_brick(&grid, i % SIDE, i / SIDE % SIDE, i / SIDE / SIDE);
+        CHECK(brick == 0 || (lodei_handle_word(brick) & LODEI_SLOT_HOLDS_MASK) == 0);
+    }
+}
+
 /* One pass over every place: what is there is right, can be freed, and replaced. */
 static void use_everything(void)
 {
@@ -270,6 +280,7 @@ static void be_a_child(int inside, lode_handle pinned, const uint64_t *bytes, ui
     CHECK(block_version(bytes) == version);
     lode_read_stats(&stats);
     CHECK(stats.readers == (inside != 0));
+    check_that_nothing_is_held();
     use_everything();
     (void)lodei_grid_verify(&grid);
     for (int t = 0; t < THREADS; t++)

@@ -84,6 +84,7 @@ static void block_free(void *p)
 #include "../../ext/grace.c"
 #undef lock
 #include "../../ext/slots.c"
+#include "../../ext/slothold.c"
 #include "../../ext/slotgroups.c"
 #include "../../ext/grid.c"
 #undef lode_free
@@ -159,6 +160,38 @@ static void do_swap(void)
     }
 }
 
+/* As an edit does it. */
+static void do_edit(void)
+{
+    lode_handle handle = known[below(SLOTS)];
+    uint64_t word = lodei_slot_hold(handle);
+    void *old = NULL;
+    if (word == 0)
+        return;
+    struct block *read = lodei_word_block(word), *block = block_new();
+    uint64_t version = read->version;
+    check_block(handle, read);
+    for (uint32_t i = below(4); i > 0; i--)
+        interleave_step();
+    if (below(4) == 0)
+        do_swap();
+    CHECK(read->live && read->version == version);
+    block->life = handle;
+    if (below(8) == 0) {
+        lodei_slot_unhold(handle, word);
+        block_free(block);
+        return;
+    }
+    int status = lodei_slot_swap_held(handle, word, block, 2, &old);
+    CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
+    if (status != 0)
+        block_free(block);
+    if (old != NULL) {
+        CHECK(old == read && read->version == version);
+        lodei_grace_free(old);
+    }
+}
+
 static void do_release(void)
 {
     lode_handle handle = known[below(SLOTS)];
@@ -222,8 +255,8 @@ static void do_look(void)
 
 static void slot_task(int number)
 {
-    static void (*const all[])(void) = {do_publish, do_publish, do_release, do_release,
-                                        do_swap,    do_pin,     do_peek,    do_look};
+    static void (*const all[])(void) = {do_publish, do_publish, do_release, do_release, do_swap,
+                                        do_pin,     do_peek,    do_look,    do_edit,    do_edit};
     (void)number;
     for (int i = 0; i < acts; i++)
         all[below(sizeof(all) / sizeof(all[0]))]();
@@ -245,7 +278,7 @@ static void run_slots(void)
         void *old = NULL;
         if (handle == 0)
             continue;
-        CHECK(lode_handle_pins(handle) == 0);
+        CHECK((lodei_handle_word(handle) & LODEI_SLOT_KEPT_MASK) == 0);
         CHECK(lodei_slot_release(lodei_handle_page(handle), handle, &old) == 0);
         lodei_grace_free(old);
         ended_count++;

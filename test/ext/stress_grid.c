@@ -21,6 +21,7 @@
 
 #include "ext/grace.h"
 #include "ext/grid.h"
+#include "ext/slothold.h"
 #include "lode/stats.h"
 
 #define OWNERS   2
@@ -188,10 +189,9 @@ static void edit(lode_handle brick, struct place at)
 {
     int32_t *block = block_new(at);
     void *old = NULL;
-    CHECK(lode_read_begin() == 0);
-    int status = lodei_slot_swap(brick, 0, block, 1, &old);
-    lode_read_end();
-    CHECK(status == 0 || status == -ESTALE);
+    uint64_t word = lodei_slot_hold(brick);
+    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, 1, &old) : -ESTALE;
+    CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
     if (status != 0)
         lode_free(block);
     if (old != NULL) {

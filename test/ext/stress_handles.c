@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "ext/grace.h"
-#include "ext/slots.h"
+#include "ext/slothold.h"
 #include "lode/stats.h"
 
 #define THREADS  5
@@ -144,6 +144,27 @@ static void do_swap(struct worker *w)
     }
 }
 
+static void do_edit(struct worker *w)
+{
+    uint32_t slot;
+    lode_handle handle = pick(w, &slot);
+    uint64_t word = lodei_slot_hold(handle), version;
+    void *old = NULL;
+    if (word == 0)
+        return;
+    check_block(handle, lodei_word_block(word));
+    uint64_t *block = block_new(&version);
+    atomic_store(&life_of[version % VERSIONS], handle);
+    check_block(handle, lodei_word_block(word));
+    int status = lodei_slot_swap_held(handle, word, block, below(w, 3), &old);
+    CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
+    CHECK(old == NULL || old == lodei_word_block(word));
+    if (status != 0)
+        lode_free(block);
+    if (old != NULL)
+        lodei_grace_free(old);
+}
+
 static void do_release(struct worker *w)
 {
     uint32_t slot;
@@ -217,7 +238,8 @@ static void do_look(struct worker *w)
 static void *live(void *arg)
 {
     static void (*const acts[])(struct worker *) = {do_publish, do_publish, do_release, do_release,
-                                                    do_swap,    do_pin,     do_peek,    do_look};
+                                                    do_swap,    do_pin,     do_peek,    do_look,
+                                                    do_edit,    do_edit};
     struct worker *w = arg;
     for (unsigned i = 0; i < rounds; i++)
         acts[below(w, sizeof(acts) / sizeof(acts[0]))](w);

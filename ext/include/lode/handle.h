@@ -42,14 +42,14 @@ typedef uint64_t lode_handle;
 #define LODE_HANDLE_NULL ((lode_handle)0)
 
 /** More pins of one block at once than this fail. */
-#define LODE_PINS_MAX 511
+#define LODE_PINS_MAX 127
 
 /*
  * The table behind the handles, for the inlined lode_peek(); its layout is private and may change
  * with the library's major version. A slot's word:
  *
- *     63   54 53 51 50  42 41                 0
- *     |  kind |state| pins |  address / 64     |
+ *     63   54 53 51 50  44 43   42 41                 0
+ *     |  kind |state| pins | edits |  address / 64     |
  *
  * Addresses have 48 bits: AArch64 uses them all, x86-64's kernel gives out 47. `state` has its top
  * bit set while the block is live. Generations stand beside the words.

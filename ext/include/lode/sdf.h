@@ -284,7 +284,8 @@ typedef int (*lode_sdf_editor)(void *ctx, float *values);
 /**
  * Decode, change and encode a brick as one edit.
  * Returns  0; what `editor` returned that was not 0; -ESTALE; -EINVAL; -ENOMEM.
- * Threads  The editor runs in a reading section and under no lock.
+ * Threads  The editor runs under no lock and in no reading section: it opens one for what else it
+ *          reads. It must return: no longjmp(), no exception.
  */
 LODE_API LODE_NODISCARD int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick,
                                           lode_sdf_editor editor, void *ctx);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* What an edit has on its brick while it runs: nothing that is in other threads' way, and nothing
+ * that outlives it, not in a forked child either. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ext/slothold.h"
+#include "sdf_field.h"
+
+static struct lode_sdf *field;
+static lode_handle brick, other;
+
+static void begin(void)
+{
+    field = field_made(NULL);
+    brick = brick_of(field, AT(0, 0, 0), 1.5f, LODE_TIER_HIGH);
+    other = brick_of(field, AT(5, 0, 0), 0.5f, LODE_TIER_HIGH);
+}
+
+static struct lode_read_stats waiting(void)
+{
+    struct lode_read_stats stats;
+    lode_read_stats(&stats);
+    return stats;
+}
+
+static int is_held(lode_handle handle)
+{
+    return (lodei_slot_word((uint32_t)handle) & LODEI_SLOT_KEPT_MASK) != 0;
+}
+
+static void end(void)
+{
+    struct lode_read_stats stats = waiting();
+    cr_assert(stats.readers == 0 && stats.waiting_blocks == 0 && stats.parked_blocks == 0);
+    cr_assert(!is_held(brick) && !is_held(other));
+    cr_assert_eq(lodei_holds_own.depth, 0);
+    lode_sdf_destroy(field);
+}
+
+static float value_of(lode_handle handle)
+{
+    float values[512];
+    cr_assert_eq(lode_sdf_decode(field, handle, values), 0);
+    return values[100];
+}
+
+static void assert_near(float a, float b)
+{
+    cr_assert_lt(a > b ? a - b : b - a, 0.001f, "%f %f", (double)a, (double)b);
+}
+
+static int add_one(void *ctx, float *values)
+{
+    for (int i = 0; i < 512; i++)
+        values[i] += 1;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static int frees_others(void *ctx, float *values)
+{
+    cr_assert_eq(waiting().readers, 0);
+    cr_assert_eq(lode_sdf_brick_free(field, other), 0);
+    cr_assert_eq(waiting().waiting_blocks, 0);
+    return add_one(ctx, values);
+}
+
+Test(holds, an_edit_reads_in_nobodys_way, .init = begin, .fini = end)
+{
+    int calls = 0;
+    cr_assert_eq(lode_sdf_edit(field, brick, frees_others, &calls), 0);
+    cr_assert_eq(calls, 1);
+    assert_near(value_of(brick), 2.5f);
+}
+
+static int edits_itself(void *ctx, float *values)
+{
+    int *calls = ctx;
+    if (*calls == 0) {
+        int inner = 0;
+        ++*calls;
+        cr_assert_eq(lode_sdf_edit(field, brick, add_one, &inner), 0);
+        cr_assert_eq(inner, 1);
+        return add_one(calls, values); /* of a version that is gone: to no effect */
+    }
+    assert_near(values[100], 2.5f);
+    return add_one(calls, values);
+}
+
+Test(holds, who_comes_in_between_wins, .init = begin, .fini = end)
+{
+    int calls = 0;
+    cr_assert_eq(lode_sdf_edit(field, brick, edits_itself, &calls), 0);
+    cr_assert_eq(calls, 3);
+    assert_near(value_of(brick), 3.5f);
+}
+
+static int frees_itself(void *ctx, float *values)
+{
+    cr_assert_eq(lode_sdf_brick_free(field, brick), 0);
+    cr_assert_eq(waiting().parked_blocks, 1);
+    brick = brick_of(field, AT(0, 0, 0), -1.5f, LODE_TIER_HIGH);
+    return add_one(ctx, values);
+}
+
+Test(holds, a_brick_that_goes_and_comes_again_is_another, .init = begin, .fini = end)
+{
+    int calls = 0;
+    lode_handle before = brick;
+    cr_assert_eq(lode_sdf_edit(field, before, frees_itself, &calls), -ESTALE);
+    cr_assert_eq(calls, 1);
+    cr_assert_neq(brick, before);
+    assert_near(value_of(brick), -1.5f);
+}
+
+static int refuses(void *ctx, float *values)
+{
+    (void)values;
+    return *(int *)ctx;
+}
+
+Test(holds, an_edit_that_is_given_up_leaves_nothing, .init = begin, .fini = end)
+{
+    for (int answer = -2; answer <= 1; answer++)
+        if (answer != 0)
+            cr_assert_eq(lode_sdf_edit(field, brick, refuses, &answer), answer);
+    assert_near(value_of(brick), 1.5f);
+}
+
+static int pins_all(void *ctx, float *values)
+{
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        cr_assert_not_null(lode_pin(brick));
+    cr_assert_null(lode_pin(brick));
+    cr_assert_eq(errno, EAGAIN);
+    cr_assert_eq(lode_handle_pins(brick), LODE_PINS_MAX);
+    return add_one(ctx, values);
+}
+
+Test(holds, every_pin_is_the_programs, .init = begin, .fini = end)
+{
+    int calls = 0;
+    cr_assert_eq(lode_sdf_edit(field, brick, pins_all, &calls), 0);
+    cr_assert_eq(waiting().parked_blocks, 1);
+    cr_assert_eq(lode_sdf_retier(field, brick, LODE_TIER_LOW), 0); /* all are taken */
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        cr_assert_eq(lode_unpin(brick), 0);
+    cr_assert_eq(lode_unpin(brick), -EINVAL);
+}
+
+/* Deeper than slots have holds, and threads notes of them. */
+static int nests(void *ctx, float *values)
+{
+    int *depth = ctx;
+    if (*depth == 0)
+        return 1;
+    --*depth;
+    int status = lode_sdf_edit(field, *depth % 5 == 4 ? other : brick, nests, depth);
+    (void)values;
+    cr_assert_eq(status, 1);
+    return 1;
+}
+
+Test(holds, edits_nest, .init = begin, .fini = end)
+{
+    int depth = 40, calls = 0;
+    cr_assert_eq(lode_sdf_edit(field, brick, nests, &depth), 1);
+    cr_assert_eq(lode_sdf_edit(field, brick, add_one, &calls), 0);
+    assert_near(value_of(brick), 2.5f);
+}
+
+/* ---- fork ---- */
+
+static _Atomic int inside, go_on;
+
+/* In a child Criterion's assertions are of no use. */
+static void child_unless(int ok)
+{
+    if (!ok)
+        _exit(1);
+}
+
+static void in_child(void (*act)(void))
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        act();
+        _exit(0);
+    }
+    cr_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
+}
+
+static void edit_often(void)
+{
+    int calls = 0;
+    child_unless(!is_held(brick));
+    for (int i = 0; i < 100; i++)
+        child_unless(lode_sdf_edit(field, brick, add_one, &calls) == 0);
+    child_unless(calls == 100 && waiting().parked_blocks == 0 && waiting().waiting_blocks == 0);
+}
+
+static int waits(void *ctx, float *values)
+{
+    atomic_fetch_add(&inside, 1);
+    while (!atomic_load(&go_on))
+        usleep(100);
+    return add_one(ctx, values);
+}
+
+static void *edit_slowly(void *ret_status)
+{
+    int calls = 0;
+    *(int *)ret_status = lode_sdf_edit(field, brick, waits, &calls);
+    return NULL;
+}
+
+/* `act` here and in a child, as some threads edit; returns what they were told. */
+static int while_others_edit(int count, void (*here)(void), void (*act)(void))
+{
+    pthread_t threads[3];
+    int status[3];
+    for (int i = 0; i < count; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, edit_slowly, &status[i]), 0);
+    while (atomic_load(&inside) < count)
+        usleep(100);
+    cr_assert(is_held(brick));
+    if (here != NULL)
+        here();
+    in_child(act);
+    atomic_store(&go_on, 1);
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        cr_assert_eq(status[i], status[0]);
+    }
+    return status[0];
+}
+
+Test(holds, those_of_other_threads_end_in_a_forked_child, .init = begin, .fini = end)
+{
+    cr_assert_eq(while_others_edit(3, NULL, edit_often), 0);
+    cr_assert_gt(value_of(brick), 3.9f); /* the band ends at 4 */
+}
+
+static void free_it(void)
+{
+    cr_assert_eq(lode_sdf_brick_free(field, brick), 0);
+    cr_assert_eq(waiting().parked_blocks, 1);
+}
+
+static void nothing_waits(void)
+{
+    child_unless(waiting().parked_blocks == 0 && !is_held(brick));
+}
+
+Test(holds, what_they_kept_is_freed_in_the_child, .init = begin, .fini = end)
+{
+    cr_assert_eq(while_others_edit(2, free_it, nothing_waits), -ESTALE);
+}
+
+static void replace_it(void)
+{
+    int calls = 0;
+    cr_assert_eq(lode_sdf_edit(field, brick, add_one, &calls), 0);
+    cr_assert_eq(waiting().parked_blocks, 1);
+}
+
+Test(holds, versions_parked_for_them_are_freed_too, .init = begin, .fini = end)
+{
+    cr_assert_eq(while_others_edit(1, replace_it, nothing_waits), 0);
+    assert_near(value_of(brick), 3.5f);
+}
+
+static int forks(void *ctx, float *values)
+{
+    int status, *calls = ctx;
+    pid_t pid = fork();
+    *calls += 100 * (pid == 0);
+    if (pid != 0) {
+        cr_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", (unsigned)status);
+    }
+    return add_one(calls, values);
+}
+
+Test(holds, an_edit_goes_on_in_the_child_it_forks, .init = begin, .fini = end)
+{
+    int calls = 0;
+    int status = lode_sdf_edit(field, brick, forks, &calls);
+    if (calls > 100) {
+        child_unless(status == 0 && calls == 101 && !is_held(brick));
+        child_unless(waiting().parked_blocks == 0 && value_of(brick) > 2.4f);
+        edit_often();
+        _exit(0);
+    }
+    cr_assert(status == 0 && calls == 1);
+    assert_near(value_of(brick), 2.5f);
+}
