@@ -16,9 +16,11 @@
 #include <sched.h>
 #include <string.h>
 
+#include "base/print.h"
 #include "ext/grace.h"
 #include "ext/opts.h"
 #include "ext/sdfpool.h"
+#include "ext/slothold.h"
 #include "lode/stats.h"
 
 #define CACHE_BRICKS 64
@@ -164,6 +166,8 @@ void lode_sdf_destroy(struct lode_sdf *sdf)
     if (sdf == NULL)
         return;
     lodei_grace_refuse("destroy within a reading section of this thread, of field", sdf);
+    if (lodei_holds_own.depth != 0)
+        lodei_fatal("destroy within an edit of this thread, of field", sdf);
     lodei_registry_remove(&sdf->registered);
     grids_finish(sdf, sdf->channel_count);
     /* Blocks of these heaps may be among those that wait; and who peeked at one before its handle

@@ -5,7 +5,7 @@
 
 #include "ext/slots.h"
 
-#define LODEI_HOLDS_NOTED 8u /* of a thread; those further out are not */
+#define LODEI_HOLDS_NOTED 4u /* of a thread; those further out are not */
 
 /* This thread's holds, for a forked child to know. */
 struct lodei_holds {

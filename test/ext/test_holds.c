@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -303,4 +304,16 @@ Test(holds, an_edit_goes_on_in_the_child_it_forks, .init = begin, .fini = end)
     }
     cr_assert(status == 0 && calls == 1);
     assert_near(value_of(brick), 2.5f);
+}
+
+static int destroys(void *ctx, float *values)
+{
+    (void)values;
+    lode_sdf_destroy(ctx);
+    return 0;
+}
+
+Test(holds, a_field_that_ends_under_its_edit_is_misuse, .init = begin, .signal = SIGABRT)
+{
+    (void)lode_sdf_edit(field, brick, destroys, field);
 }

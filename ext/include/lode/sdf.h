@@ -130,7 +130,8 @@ LODE_API LODE_NODISCARD int lode_sdf_create(const struct lode_sdf_opts *opts,
                                             struct lode_sdf **ret_sdf);
 
 /** Destroy a field and all its bricks at once. Their handles become stale; pins are void. NULL is
- * fine. Nobody may use it any more; not within a reading section (misuse: one line and abort). */
+ * fine. Nobody may use it any more; not within a reading section, nor an edit (misuse: one line and
+ * abort). */
 LODE_API void lode_sdf_destroy(struct lode_sdf *sdf);
 
 /** Bytes of a brick's block: voxels x bits / 8, at least 64; 0 for a bad channel or tier. */
