@@ -44,7 +44,7 @@
 
 #include "base/attr.h"
 #include "base/print.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 #include "ext/threadkey.h"
 #include "lode/handle.h"
 
@@ -126,9 +126,10 @@ static void fork_child(void)
             r->taken = 0;
         }
     atomic_store(&trying, 0);
-    lodei_slots_forked();
+    int gripped = lodei_slots_forked();
     fork_parent();
-    lodei_holds_forked();
+    if (gripped)
+        lodei_grips_forked();
 }
 
 static void thread_ended(void *record);

@@ -2,19 +2,19 @@
 /*
  * The inside of requests (lode/request.h).
  *
- *     request.c       what a request asks for, tried in order
- *     requestfree.c   freeing, figures
- *     requestplace.c  the types' table; a place for each type and tag: its heap and its pools;
- *                     threads' stacks
- *     requestlimit.c  what each type has, its limit, who waits for it
- *     requestrecord.c a record for each live allocation, so that a stale one is found
- *     requestmovable.c handles of MOVABLE ones
- *     reserve.c       the emergency reserve
+ *     request.c         what a request asks for, tried in order
+ *     requestfree.c     freeing, figures
+ *     requestplace.c    the types' table; a place for each type, tag and set of traits: its heap
+ *                       and its pools; threads' stacks
+ *     requestlimit.c    what each type has, its limit, who waits for it
+ *     requestrecord.c   a record for each live allocation, so that a stale one is found
+ *     requestmovable.c  handles of MOVABLE ones
+ *     reserve.c         the emergency reserve
  *
  * Locks: one in requestlimit.c (waiters, lent allocators), one in reserve.c, one in
  * requestrecord.c (growing the table of records): leaves, each held around fork(). One in
- * requestmovable.c (taking slots), above that of slots.c. Heaps and pools are made under none of
- * them.
+ * requestmovable.c (slots, records that wait for pins), above that of slots.c. Heaps and pools are
+ * made under none of them.
  */
 #ifndef LODEI_REQUESTCORE_H
 #define LODEI_REQUESTCORE_H
@@ -42,7 +42,7 @@ struct lodei_record {
     uint8_t critical; /* constant: of those kept for CRITICAL requests */
     uint8_t reserved;
     uint32_t flags; /* enum lode_allocation_flag */
-    uint32_t below; /* STACK: 1 + index of the thread's block before; 0: none */
+    uint32_t below; /* 1 + index of another record; 0: none. STACK: the thread's block before */
     uint32_t slot;  /* 1 + its slot, kept from life to life; 0: never MOVABLE yet */
     void *ptr;
     size_t bytes; /* charged */
@@ -79,8 +79,11 @@ void lodei_record_drop(struct lodei_record *record);
 
 /* Give the block of a record that is not open yet a handle: 0 or -ENOMEM. */
 int lodei_movable_name(struct lodei_record *record);
-/* Make the handle stale, and free the block when nobody has it pinned or reads. */
-void lodei_movable_free(struct lodei_record *record);
+/* The end of a closed record that has one: the handle is stale, the block is freed when nobody has
+ * it pinned or reads, and the record is put back, when no pin is left. */
+void lodei_movable_end(struct lodei_record *record);
+/* Assert every invariant. For tests. */
+void lodei_movable_verify(void);
 
 /* ---- requestplace.c ---- */
 

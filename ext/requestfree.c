@@ -20,7 +20,10 @@ static void drop(struct lodei_record *record)
     size_t bytes = record->bytes;
     int charged = record->strategy != LODE_STRATEGY_RESERVE;
     atomic_fetch_add_explicit(&c->freed, 1, memory_order_relaxed); /* a figure */
-    lodei_record_put(record);
+    if (record->flags & LODE_ALLOCATION_MOVABLE)
+        lodei_movable_end(record);
+    else
+        lodei_record_put(record);
     if (charged)
         lodei_limit_return(type, bytes);
 }
@@ -40,9 +43,7 @@ static int give_back(struct lodei_record *record)
         (void)munlock(ptr, record->bytes);
     switch (record->strategy) {
     case LODE_STRATEGY_HEAP:
-        if (record->flags & LODE_ALLOCATION_MOVABLE)
-            lodei_movable_free(record);
-        else
+        if (!(record->flags & LODE_ALLOCATION_MOVABLE)) /* else drop() does it */
             lode_free(ptr);
         return 0;
     case LODE_STRATEGY_POOL:

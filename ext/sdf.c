@@ -20,7 +20,7 @@
 #include "ext/grace.h"
 #include "ext/opts.h"
 #include "ext/sdfpool.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 #include "lode/stats.h"
 
 #define CACHE_BRICKS 64
@@ -166,7 +166,7 @@ void lode_sdf_destroy(struct lode_sdf *sdf)
     if (sdf == NULL)
         return;
     lodei_grace_refuse("destroy within a reading section of this thread, of field", sdf);
-    if (lodei_holds_own.depth != 0)
+    if (lodei_grip_own != 0)
         lodei_fatal("destroy within an edit of this thread, of field", sdf);
     lodei_registry_remove(&sdf->registered);
     grids_finish(sdf, sdf->channel_count);
@@ -411,6 +411,14 @@ LODE_INLINE int release(struct lode_sdf *sdf, struct lode_handle_page *page, lod
     if (lode_likely(status == 0 && old != NULL))
         lodei_grace_free(old);
     return status;
+}
+
+void lodei_sdf_group_reclaim(struct lode_sdf *sdf, lode_handle brick)
+{
+    struct lodei_channel *channel = lodei_sdf_channel_of(sdf, brick);
+    uint64_t key = lodei_group_key((uint32_t)brick & ~7u);
+    if (channel != NULL && (key & LODEI_KEY_FREE) == 0)
+        (void)lodei_grid_reclaim(&channel->grid, key);
 }
 
 int lodei_sdf_release(struct lode_sdf *sdf, lode_handle brick)

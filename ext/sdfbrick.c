@@ -3,8 +3,8 @@
  * What is in bricks: storing, reading, editing, changing tier. Nothing is written in place: each
  * change encodes a block of its own and swaps it in (slots.c), so readers take no lock and find one
  * whole version, and a change that fails leaves the old one. An edit that read a version swaps only
- * while it is still the current one; while the edit holds it no other block can get that version's
- * address (slothold.c).
+ * while it is still the current one; while the edit has a grip on it no other block can get that
+ * version's address (slotgrip.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "ext/grace.h"
 #include "ext/opts.h"
 #include "ext/sdfpool.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 
 #define VOXELS_MAX 4096 /* 16^3: 16 KiB of floats on the stack */
 
@@ -20,29 +20,46 @@
 
 /* A version that was replaced. */
 struct old {
-    void *block;   /* NULL: it is pinned, and freed later */
+    void *block;   /* NULL: it is kept, and freed later */
     unsigned tier; /* LODEI_TIER_RAW: of a raw channel, or not known */
 };
+
+/* Swap `block` in, or free it. Lets go. */
+static int replace(struct lode_sdf *sdf, struct lodei_grip *grip, void *block, unsigned kind,
+                   void **ret_old)
+{
+    int status = lodei_slot_swap_gripped(grip, block, kind, ret_old);
+    if (lode_likely(status == 0))
+        return 0;
+    lode_free(block);
+    if (status == -ESTALE) /* whoever freed it had to leave its group where it was */
+        lodei_sdf_group_reclaim(sdf, grip->handle);
+    return status;
+}
+
+/* The same with these values, encoded as the version before was. */
+static int replace_values(struct lode_sdf *sdf, struct lodei_grip *grip, const float *values,
+                          struct old *ret_old)
+{
+    unsigned kind = lodei_word_kind(grip->word);
+    struct lodei_coding coding = lodei_coding_of(sdf, grip->word);
+    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(kind));
+    if (block == NULL) {
+        lodei_slot_let_go(grip);
+        return -ENOMEM;
+    }
+    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
+    ret_old->tier = lodei_kind_tier(kind);
+    return replace(sdf, grip, block, kind, &ret_old->block);
+}
 
 /* One try. -EAGAIN: the brick has changed. */
 static int encode_once(struct lode_sdf *sdf, lode_handle brick, const float *values,
                        struct old *ret_old)
 {
-    uint64_t word = lodei_slot_hold(brick);
-    if (word == 0)
-        return -ESTALE;
-    struct lodei_coding coding = lodei_coding_of(sdf, word);
-    void *block = lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word)));
-    if (block == NULL) {
-        lodei_slot_unhold(brick, word);
-        return -ENOMEM;
-    }
-    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
-    int status = lodei_slot_swap_held(brick, word, block, lodei_word_kind(word), &ret_old->block);
-    if (status != 0)
-        lode_free(block);
-    ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
-    return status;
+    struct lodei_grip grip;
+    int status = lodei_slot_grip(&grip, brick);
+    return status == 0 ? replace_values(sdf, &grip, values, ret_old) : status;
 }
 
 /* After a swap: what is known of the version before is old. */
@@ -95,8 +112,10 @@ static int put_once(struct lode_sdf *sdf, struct lodei_channel *channel, struct 
         struct lodei_sdf_near near = LODEI_SDF_NEAR_NOTHING;
         return lodei_sdf_publish(sdf, channel, &near, at, block, kind, ret_brick);
     }
-    uint64_t word = lodei_slot_hold(brick);
-    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, kind, ret_old) : -ESTALE;
+    struct lodei_grip grip;
+    int status = lodei_slot_grip(&grip, brick);
+    if (status == 0)
+        status = lodei_slot_swap_gripped(&grip, block, kind, ret_old);
     if (status == 0)
         *ret_brick = brick;
     return status;
@@ -233,24 +252,19 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
                      struct old *ret_old, int *ret_again)
 {
     float values[VOXELS_MAX];
-    uint64_t word = lodei_slot_hold(brick);
+    struct lodei_grip grip;
+    int status = lodei_slot_grip(&grip, brick);
     *ret_again = 0;
-    if (word == 0)
-        return -ESTALE;
-    struct lodei_coding coding = lodei_coding_of(sdf, word);
-    lodei_sdf_decode(coding.bits, sdf->dim, coding.band, lodei_word_block(word), values);
-    int status = editor(ctx, values);
-    void *block =
-        status == 0 ? lodei_sdf_block(sdf, NULL, lodei_kind_tier(lodei_word_kind(word))) : NULL;
-    if (block == NULL) {
-        lodei_slot_unhold(brick, word);
-        return status != 0 ? status : -ENOMEM;
-    }
-    (void)lodei_sdf_encode(coding.bits, sdf->dim, coding.band, values, block);
-    status = lodei_slot_swap_held(brick, word, block, lodei_word_kind(word), &ret_old->block);
-    ret_old->tier = lodei_kind_tier(lodei_word_kind(word));
     if (status != 0)
-        lode_free(block);
+        return status;
+    struct lodei_coding coding = lodei_coding_of(sdf, grip.word);
+    lodei_sdf_decode(coding.bits, sdf->dim, coding.band, lodei_word_block(grip.word), values);
+    status = editor(ctx, values);
+    if (status != 0) {
+        lodei_slot_let_go(&grip);
+        return status;
+    }
+    status = replace_values(sdf, &grip, values, ret_old);
     *ret_again = status == -EAGAIN;
     return status;
 }
@@ -273,26 +287,27 @@ int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor edito
 
 static int retier_once(struct lode_sdf *sdf, lode_handle brick, unsigned tier, struct old *ret_old)
 {
-    uint64_t word = lodei_slot_hold(brick);
-    if (word == 0)
-        return -ESTALE;
-    unsigned kind = lodei_word_kind(word);
-    int same = lodei_kind_tier(kind) == tier;
-    struct lodei_coding coding = lodei_coding_of(sdf, word);
-    void *block = same ? NULL : lodei_sdf_block(sdf, NULL, tier);
-    if (block == NULL) {
-        lodei_slot_unhold(brick, word);
-        return same ? 0 : -ENOMEM;
-    }
-    lodei_sdf_recode(coding.bits, coding.band, lodei_word_block(word), lodei_tier_bits(tier),
-                     coding.band, block, sdf->dim);
-    int status = lodei_slot_swap_held(
-        brick, word, block, lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
-        &ret_old->block);
-    ret_old->tier = lodei_kind_tier(kind);
+    struct lodei_grip grip;
+    uint64_t word = lodei_handle_word(brick);
+    if (word != 0 && lodei_kind_tier(lodei_word_kind(word)) == tier)
+        return 0;
+    int status = lodei_slot_grip(&grip, brick);
     if (status != 0)
-        lode_free(block);
-    else
+        return status;
+    unsigned kind = lodei_word_kind(grip.word);
+    struct lodei_coding coding = lodei_coding_of(sdf, grip.word);
+    void *block = lodei_sdf_block(sdf, NULL, tier);
+    if (block == NULL) {
+        lodei_slot_let_go(&grip);
+        return -ENOMEM;
+    }
+    lodei_sdf_recode(coding.bits, coding.band, lodei_word_block(grip.word), lodei_tier_bits(tier),
+                     coding.band, block, sdf->dim);
+    ret_old->tier = lodei_kind_tier(kind);
+    status = replace(sdf, &grip, block,
+                     lodei_kind(tier, lodei_kind_band(kind), lodei_kind_priority(kind)),
+                     &ret_old->block);
+    if (status == 0)
         atomic_fetch_add_explicit(&sdf->retiered[(uint32_t)brick / 512 % LODEI_RETIERED].to[tier],
                                   1, memory_order_relaxed);
     return status;

@@ -29,8 +29,9 @@ static int mark_group(void *ctx, uint64_t key, uint32_t first)
     (void)key;
     for (unsigned lane = 0; lane < 8; lane++) {
         uint64_t word = lodei_slot_word(first + lane);
-        /* an edit may have begun with what was freed since */
-        if ((word & LODE_HANDLE_LIVE) != 0 || lodei_word_state(word) == LODEI_SLOT_ZOMBIE)
+        if (lodei_is_gripped(word) && lodei_word_state(word) != LODEI_SLOT_LIVE)
+            *used = UINT64_MAX; /* an edit began with another version: of any class */
+        else if ((word & LODE_HANDLE_LIVE) != 0)
             *used |= (uint64_t)1 << lodei_kind_band(lodei_word_kind(word));
     }
     return 0;

@@ -106,7 +106,7 @@ LODE_INLINE unsigned lodei_sdf_band_class(const struct lode_sdf *sdf, uint16_t m
     return band_of != NULL ? band_of[material] : 0;
 }
 
-/* Of a word that was read in a section that is still open, that is held, or of a live brick. */
+/* Of a word that was read in a section that is still open, or gripped, or of a live brick. */
 LODE_INLINE float lodei_band(const struct lode_sdf *sdf, unsigned class)
 {
     return atomic_load_explicit(&sdf->bands[class], memory_order_relaxed);
@@ -136,6 +136,8 @@ LODE_INLINE struct lodei_coding lodei_coding_of(const struct lode_sdf *sdf, uint
 
 /* The channel a handle is of, if it is one of this field: else NULL. Stale or not. */
 struct lodei_channel *lodei_sdf_channel_of(const struct lode_sdf *sdf, lode_handle brick);
+/* Give back the group of a brick that is gone, if nothing else is in it. */
+void lodei_sdf_group_reclaim(struct lode_sdf *sdf, lode_handle brick);
 /* 0; -EINVAL: not of this field, or not of a channel of distances. */
 int lodei_sdf_check_distances(const struct lode_sdf *sdf, lode_handle brick);
 size_t lodei_sdf_raw_bytes(const struct lode_sdf *sdf, const struct lodei_channel *channel);

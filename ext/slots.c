@@ -4,8 +4,8 @@
  *
  *     directory -> page: words[4096], generations[4096], keys[512], owner
  *
- * A word holds the address, the pins, the state and ten bits of the owner's; every transition is
- * one compare-and-swap of it:
+ * A word has the address, the grip, the pins, the state and ten bits of the owner's; every
+ * transition is one compare-and-swap of it:
  *
  *     FREE -publish-> LIVE -swap-> LIVE ...   -release-> BUSY -> FREE      (generation + 1)
  *     LIVE or PARKED, pinned -swap-> PARKED   the old version is parked
@@ -20,7 +20,7 @@
  * one free time for another. A slot whose generation would wrap is dead, and its group never taken
  * again.
  *
- * What is said of pins is true of holds, too: see slothold.c.
+ * What is said of pins is true of the grip, too: see slotgrip.c.
  *
  * `table_lock` guards the directory and the pages nobody owns; the lock of parked.c every
  * transition to PARKED, and the end of the last pin of a PARKED or ZOMBIE slot. Both are held
@@ -87,15 +87,19 @@ static void busy_forked(struct lode_handle_page *page, uint32_t at)
     }
 }
 
-void lodei_slots_forked(void)
+int lodei_slots_forked(void)
 {
     struct lode_handle_directory *directory = lode_handle_directory;
+    int gripped = 0;
     for (uint32_t p = 0; p < directory->count; p++) {
         struct lode_handle_page *page = directory->pages[p];
-        for (uint32_t i = 0; i < page->groups_used * 8; i++)
+        for (uint32_t i = 0; i < page->groups_used * 8; i++) {
             if (lodei_word_state(page->words[i]) == LODEI_SLOT_BUSY)
                 busy_forked(page, i);
+            gripped |= lodei_is_gripped(page->words[i]);
+        }
     }
+    return gripped;
 }
 
 /* ---- pages ---- */
@@ -470,9 +474,9 @@ void *lode_pin(lode_handle handle)
 
 #define UNPIN_BATCH 16
 
-/* The last pin or hold of a slot with parked versions, or of one that was freed; the lock is held.
- * Returns 1: done, 0: look again; in both cases *ret_count of ret_blocks are to be freed. */
-static int let_go_last(struct lode_handle_page *page, uint32_t i, uint64_t unit,
+/* The last pin, or the grip, of a slot with parked versions, or of one that was freed; the lock is
+ * held. Returns 1: done, 0: look again; in both cases *ret_count of ret_blocks are to be freed. */
+static int unkeep_last(struct lode_handle_page *page, uint32_t i, uint64_t unit,
                        void *ret_blocks[UNPIN_BATCH + 1], size_t *ret_count)
 {
     uint64_t *at = &page->words[i];
@@ -512,10 +516,10 @@ static int was_a_handle(const struct lode_handle_page *page, lode_handle handle)
                                        __ATOMIC_RELAXED);
 }
 
-int lodei_slot_let_go(struct lode_handle_page *page, uint32_t i, uint64_t unit)
+int lodei_slot_unkeep(struct lode_handle_page *page, uint32_t i, uint64_t unit)
 {
     uint64_t *at = &page->words[i];
-    uint64_t of_its_kind = unit == LODEI_SLOT_PIN ? LODEI_SLOT_PINS_MASK : LODEI_SLOT_HOLDS_MASK;
+    uint64_t of_its_kind = unit == LODEI_SLOT_PIN ? LODEI_SLOT_PINS_MASK : LODEI_SLOT_GRIP;
     for (;;) {
         uint64_t word = lodei_word_settled(at);
         enum lodei_slot_state state = lodei_word_state(word);
@@ -529,7 +533,7 @@ int lodei_slot_let_go(struct lode_handle_page *page, uint32_t i, uint64_t unit)
         void *blocks[UNPIN_BATCH + 1];
         size_t count = 0;
         lodei_parked_lock();
-        int done = let_go_last(page, i, unit, blocks, &count);
+        int done = unkeep_last(page, i, unit, blocks, &count);
         lodei_parked_unlock();
         for (size_t k = 0; k < count; k++)
             lodei_grace_free(blocks[k]);
@@ -543,7 +547,7 @@ int lode_unpin(lode_handle handle)
     struct lode_handle_page *page = lodei_handle_page(handle);
     if (page == NULL || !was_a_handle(page, handle))
         return -EINVAL;
-    return lodei_slot_let_go(page, (uint32_t)handle % LODE_HANDLE_PAGE, LODEI_SLOT_PIN);
+    return lodei_slot_unkeep(page, (uint32_t)handle % LODE_HANDLE_PAGE, LODEI_SLOT_PIN);
 }
 
 unsigned lode_handle_pins(lode_handle handle)

@@ -15,32 +15,31 @@
 #include "base/attr.h"
 #include "lode/handle.h"
 
-/* Two counts keep a version where it is: of edits that read it (slothold.c), and of pins. */
-#define LODEI_SLOT_HOLD        ((uint64_t)1 << 42)
-#define LODEI_SLOT_HOLDS_MASK  ((uint64_t)3 << 42)
-#define LODEI_SLOT_PINS_SHIFT  44
+/* Two things keep a version where it is: an edit that read it (slotgrip.c), and pins. */
+#define LODEI_SLOT_GRIP        ((uint64_t)1 << 42)
+#define LODEI_SLOT_PINS_SHIFT  43
 #define LODEI_SLOT_PIN         ((uint64_t)1 << LODEI_SLOT_PINS_SHIFT)
 #define LODEI_SLOT_PINS_MASK   ((uint64_t)LODE_PINS_MAX << LODEI_SLOT_PINS_SHIFT)
-#define LODEI_SLOT_KEPT_MASK   (LODEI_SLOT_PINS_MASK | LODEI_SLOT_HOLDS_MASK)
+#define LODEI_SLOT_KEPT_MASK   (LODEI_SLOT_PINS_MASK | LODEI_SLOT_GRIP)
 #define LODEI_SLOT_STATE_SHIFT 51
 #define LODEI_SLOT_STATE_MASK  ((uint64_t)7 << LODEI_SLOT_STATE_SHIFT)
 #define LODEI_SLOT_KIND_SHIFT  54
 #define LODEI_SLOT_KIND_MAX    1023u
 
 _Static_assert(LODE_HANDLE_LIVE == (uint64_t)4 << LODEI_SLOT_STATE_SHIFT, "live is state & 4");
-_Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_HOLD, "holds stand behind the address");
-_Static_assert(LODEI_SLOT_HOLDS_MASK + LODEI_SLOT_HOLD == LODEI_SLOT_PIN, "then the pins");
+_Static_assert(LODE_HANDLE_ADDRESS + 1 == LODEI_SLOT_GRIP, "the grip stands behind the address");
+_Static_assert(LODEI_SLOT_GRIP * 2 == LODEI_SLOT_PIN, "then the pins");
 _Static_assert((LODEI_SLOT_KEPT_MASK & LODEI_SLOT_STATE_MASK) == 0 &&
-                   LODEI_SLOT_KEPT_MASK + LODEI_SLOT_HOLD == (uint64_t)1 << LODEI_SLOT_STATE_SHIFT,
+                   LODEI_SLOT_KEPT_MASK + LODEI_SLOT_GRIP == (uint64_t)1 << LODEI_SLOT_STATE_SHIFT,
                "the state stands behind the pins");
 
 enum lodei_slot_state {
     LODEI_SLOT_FREE = 0,   /* the address bits hold the generation: no two free words are alike */
     LODEI_SLOT_BUSY = 1,   /* somebody decides whether it is theirs to free: look again */
-    LODEI_SLOT_ZOMBIE = 2, /* freed, but still pinned; the address is the last version's */
+    LODEI_SLOT_ZOMBIE = 2, /* freed, but still kept; the address is the last version's */
     LODEI_SLOT_DEAD = 3,   /* its generations are used up, or its group is being given back */
     LODEI_SLOT_LIVE = 4,
-    LODEI_SLOT_PARKED = 5, /* live, and older versions wait in slots.c for the pins to end */
+    LODEI_SLOT_PARKED = 5, /* live, and older versions wait in parked.c for what keeps it to end */
 };
 
 LODE_INLINE enum lodei_slot_state lodei_word_state(uint64_t word)
@@ -51,6 +50,12 @@ LODE_INLINE enum lodei_slot_state lodei_word_state(uint64_t word)
 LODE_INLINE void *lodei_word_block(uint64_t word)
 {
     return (void *)(uintptr_t)((word & LODE_HANDLE_ADDRESS) << 6);
+}
+
+LODE_INLINE int lodei_is_gripped(uint64_t word)
+{
+    enum lodei_slot_state state = lodei_word_state(word);
+    return state != LODEI_SLOT_FREE && state != LODEI_SLOT_DEAD && (word & LODEI_SLOT_GRIP) != 0;
 }
 
 /* The owner's 10 bits. They change together with the address, never apart. */
@@ -148,10 +153,11 @@ int lodei_slots_take(struct lodei_slots *slots, uint64_t key, uint32_t *ret_firs
  * a dead one it is never taken again. */
 int lodei_slots_give(struct lodei_slots *slots, uint32_t first);
 /*
- * Free those slots of a group that are in the set `lanes` and live without a pin, and then give the
- * group back, if all of its slots are free or dead. Returns the set of those freed; ret_words has
- * the word of each as it was, whose block is the caller's to lodei_grace_free(). *ret_given: as
- * lodei_slots_give() would return. What is pinned or just being changed is left as it is.
+ * Free those slots of a group that are in the set `lanes` and live with nothing to keep them, and
+ * then give the group back, if all of its slots are free or dead. Returns the set of those freed;
+ * ret_words has the word of each as it was, whose block is the caller's to lodei_grace_free().
+ * *ret_given: as lodei_slots_give() would return. What is kept or just being changed is left as it
+ * is.
  */
 unsigned lodei_slots_clear(struct lodei_slots *slots, uint32_t first, unsigned lanes,
                            uint64_t ret_words[8], int *ret_given);
@@ -194,7 +200,7 @@ int lodei_slot_publish_slow(uint32_t index, uint64_t key, void *block, unsigned 
 int lodei_slot_release_slow(lode_handle handle, void **ret_old);
 
 /*
- * Live slot -> live with another version. Within a reading section, or holding: no block of an
+ * Live slot -> live with another version. Within a reading section, or gripped: no block of an
  * earlier life can come back to this slot meanwhile and be taken for this one. `expected`: only if
  * its word's block and kind are still those of this word, else -EAGAIN; 0: whatever it is. On
  * success *ret_old is the version before, for the caller to lodei_grace_free() once out of its own
@@ -305,12 +311,14 @@ LODE_INLINE int lodei_generation_is(const struct lode_handle_page *page, lode_ha
            (uint32_t)(handle >> 32);
 }
 
-/* End one pin or hold of a slot, freeing what waited for the last: 0; -EINVAL: there is none. */
-int lodei_slot_let_go(struct lode_handle_page *page, uint32_t at, uint64_t unit);
+/* End one pin or the grip of a slot (`unit`: LODEI_SLOT_PIN or _GRIP), and free what waited for the
+ * last: 0; -EINVAL: there is none. */
+int lodei_slot_unkeep(struct lode_handle_page *page, uint32_t at, uint64_t unit);
 
 void lodei_slots_fork_lock(void);
 void lodei_slots_fork_unlock(void);
-/* In the child, the locks held: what vanished threads were freeing is free. */
-void lodei_slots_forked(void);
+/* In the child, the locks held: what vanished threads were freeing is free. Returns whether any
+ * slot is gripped. */
+int lodei_slots_forked(void);
 
 #endif

@@ -27,7 +27,7 @@
 
 #include "ext/grace.h"
 #include "ext/grid.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 
 #define THREADS  3
 #define SIDE     6 /* bricks */
@@ -102,11 +102,14 @@ static int insert_brick(int32_t x, int32_t y, int32_t z, lode_handle *ret_brick)
 
 static void edit_brick(lode_handle brick)
 {
-    uint64_t *block = block_new(), word = lodei_slot_hold(brick);
+    uint64_t *block = block_new();
+    struct lodei_grip grip;
     void *old = NULL;
-    if (word != 0)
-        (void)block_version(lodei_word_block(word));
-    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, 1, &old) : -ESTALE;
+    int status = lodei_slot_grip(&grip, brick);
+    if (status == 0) {
+        (void)block_version(lodei_word_block(grip.word));
+        status = lodei_slot_swap_gripped(&grip, block, 1, &old);
+    }
     if (status != 0)
         lode_free(block);
     if (old != NULL)
@@ -214,12 +217,12 @@ static void start(struct worker *w, void *(*work)(void *))
     CHECK(pthread_create(&w->thread, NULL, work, w) == 0);
 }
 
-/* What vanished threads held is held no longer; pins of theirs stay. */
-static void check_that_nothing_is_held(void)
+/* What vanished threads had a grip on is let go; pins of theirs stay. */
+static void check_that_nothing_is_gripped(void)
 {
     for (int32_t i = 0; i < SIDE * SIDE * SIDE; i++) {
         lode_handle brick = lodei_grid_brick(&grid, i % SIDE, i / SIDE % SIDE, i / SIDE / SIDE);
-        CHECK(brick == 0 || (lodei_handle_word(brick) & LODEI_SLOT_HOLDS_MASK) == 0);
+        CHECK(brick == 0 || (lodei_handle_word(brick) & LODEI_SLOT_GRIP) == 0);
     }
 }
 
@@ -280,7 +283,7 @@ static void be_a_child(int inside, lode_handle pinned, const uint64_t *bytes, ui
     CHECK(block_version(bytes) == version);
     lode_read_stats(&stats);
     CHECK(stats.readers == (inside != 0));
-    check_that_nothing_is_held();
+    check_that_nothing_is_gripped();
     use_everything();
     (void)lodei_grid_verify(&grid);
     for (int t = 0; t < THREADS; t++)

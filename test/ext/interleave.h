@@ -22,6 +22,7 @@
 #include <ucontext.h>
 
 #define TASKS_MAX   6
+#define OWN_COUNT   2
 #define STACK_BYTES (128 * 1024)
 #define STEPS_MAX   2000000
 
@@ -30,7 +31,7 @@ static struct task {
     jmp_buf point;
     void (*run)(int number);
     int begun, done;
-    void *own; /* what the program keeps by thread, see interleave_own */
+    uint64_t own[OWN_COUNT]; /* what the program keeps by thread, see interleave_own */
     char *stack;
 } tasks[TASKS_MAX];
 
@@ -43,8 +44,20 @@ static struct {
     uint64_t rest_from, rest_to;
 } interleave = {.current = -1};
 
-/* Where the code under test keeps its thread's own pointer, saved and restored at each change. */
-static void **(*interleave_own)(void);
+/* The words that the code under test keeps by thread, saved and restored at each change. */
+static void *interleave_own[OWN_COUNT];
+
+static void interleave_save(uint64_t own[OWN_COUNT])
+{
+    for (int i = 0; i < OWN_COUNT; i++)
+        memcpy(&own[i], interleave_own[i], sizeof(own[i]));
+}
+
+static void interleave_restore(const uint64_t own[OWN_COUNT])
+{
+    for (int i = 0; i < OWN_COUNT; i++)
+        memcpy(interleave_own[i], &own[i], sizeof(own[i]));
+}
 
 static uint32_t interleave_below(uint32_t limit)
 {
@@ -76,7 +89,7 @@ static void interleave_go(int to)
 {
     struct task *task = &tasks[to];
     interleave.current = to;
-    *interleave_own() = task->own;
+    interleave_restore(task->own);
     if (task->begun)
         _longjmp(task->point, 1);
     task->begun = 1;
@@ -86,7 +99,7 @@ static void interleave_go(int to)
 static void interleave_change(int to)
 {
     struct task *was = &tasks[interleave.current];
-    was->own = *interleave_own();
+    interleave_save(was->own);
     if (_setjmp(was->point) == 0)
         interleave_go(to);
 }
@@ -137,7 +150,7 @@ static void interleave_main(int number)
 {
     struct task *task = &tasks[number];
     task->run(number);
-    task->own = *interleave_own();
+    interleave_save(task->own);
     task->done = 1;
     int to = interleave_next();
     if (to >= 0)
@@ -146,11 +159,26 @@ static void interleave_main(int number)
     setcontext(&interleave.back);
 }
 
-/* Run `count` tasks to their ends. The program's own pointer of the main thread is kept. */
+static void interleave_ready(struct task *task, int number, void (*run)(int number))
+{
+    if (task->stack == NULL)
+        task->stack = malloc(STACK_BYTES);
+    if (task->stack == NULL || getcontext(&task->context) != 0)
+        abort();
+    task->run = run;
+    task->begun = task->done = 0;
+    task->context.uc_stack.ss_sp = task->stack;
+    task->context.uc_stack.ss_size = STACK_BYTES;
+    task->context.uc_link = NULL;
+    makecontext(&task->context, (void (*)(void))interleave_main, 1, number);
+}
+
+/* Run `count` tasks to their ends. The program's own words of the main thread are kept. */
 static void interleave_run(uint64_t seed, int count, void (*run)(int number))
 {
     static const uint32_t often[] = {2, 3, 6, 15, 50};
-    void *own = *interleave_own();
+    uint64_t own[OWN_COUNT];
+    interleave_save(own);
     interleave.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     interleave.steps = 0;
     interleave.count = count;
@@ -158,25 +186,14 @@ static void interleave_run(uint64_t seed, int count, void (*run)(int number))
     interleave.resting = (int)interleave_below((uint32_t)count);
     interleave.rest_from = interleave_below(200);
     interleave.rest_to = interleave.rest_from + interleave_below(600);
-    for (int i = 0; i < count; i++) {
-        struct task *task = &tasks[i];
-        if (task->stack == NULL)
-            task->stack = malloc(STACK_BYTES);
-        if (task->stack == NULL || getcontext(&task->context) != 0)
-            abort();
-        task->run = run;
-        task->begun = task->done = 0;
-        task->context.uc_stack.ss_sp = task->stack;
-        task->context.uc_stack.ss_size = STACK_BYTES;
-        task->context.uc_link = NULL;
-        makecontext(&task->context, (void (*)(void))interleave_main, 1, i);
-    }
+    for (int i = 0; i < count; i++)
+        interleave_ready(&tasks[i], i, run);
     int first = (int)interleave_below((uint32_t)count);
     interleave.current = first;
-    *interleave_own() = tasks[first].own;
+    interleave_restore(tasks[first].own);
     tasks[first].begun = 1;
     swapcontext(&interleave.back, &tasks[first].context);
-    *interleave_own() = own;
+    interleave_restore(own);
 }
 
 /* From here on, in what is included: a macro's own name within it is the function. */

@@ -84,15 +84,10 @@ static void block_free(void *p)
 #include "../../ext/grace.c"
 #undef lock
 #include "../../ext/slots.c"
-#include "../../ext/slothold.c"
+#include "../../ext/slotgrip.c"
 #include "../../ext/slotgroups.c"
 #include "../../ext/grid.c"
 #undef lode_free
-
-static void **own_record(void)
-{
-    return (void **)(void *)&self;
-}
 
 /* ---- slots ---- */
 
@@ -164,25 +159,27 @@ static void do_swap(void)
 static void do_edit(void)
 {
     lode_handle handle = known[below(SLOTS)];
-    uint64_t word = lodei_slot_hold(handle);
+    struct lodei_grip grip;
     void *old = NULL;
-    if (word == 0)
+    if (lodei_slot_grip(&grip, handle) != 0)
         return;
-    struct block *read = lodei_word_block(word), *block = block_new();
+    struct block *read = lodei_word_block(grip.word), *block = block_new();
     uint64_t version = read->version;
     check_block(handle, read);
     for (uint32_t i = below(4); i > 0; i--)
         interleave_step();
     if (below(4) == 0)
         do_swap();
+    if (below(4) == 0)
+        do_edit();
     CHECK(read->live && read->version == version);
     block->life = handle;
     if (below(8) == 0) {
-        lodei_slot_unhold(handle, word);
+        lodei_slot_let_go(&grip);
         block_free(block);
         return;
     }
-    int status = lodei_slot_swap_held(handle, word, block, 2, &old);
+    int status = lodei_slot_swap_gripped(&grip, block, 2, &old);
     CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
     if (status != 0)
         block_free(block);
@@ -537,7 +534,8 @@ int main(int argc, char **argv)
 {
     uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000;
     uint64_t from = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, steps = 0;
-    interleave_own = own_record;
+    interleave_own[0] = &self;
+    interleave_own[1] = &lodei_grip_own;
     lodei_slots_init(&owner, &owner);
     for (seed = from; seed < from + runs; seed++) {
         run_slots();

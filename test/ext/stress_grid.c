@@ -21,7 +21,7 @@
 
 #include "ext/grace.h"
 #include "ext/grid.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 #include "lode/stats.h"
 
 #define OWNERS   2
@@ -189,8 +189,10 @@ static void edit(lode_handle brick, struct place at)
 {
     int32_t *block = block_new(at);
     void *old = NULL;
-    uint64_t word = lodei_slot_hold(brick);
-    int status = word != 0 ? lodei_slot_swap_held(brick, word, block, 1, &old) : -ESTALE;
+    struct lodei_grip grip;
+    int status = lodei_slot_grip(&grip, brick);
+    if (status == 0)
+        status = lodei_slot_swap_gripped(&grip, block, 1, &old);
     CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
     if (status != 0)
         lode_free(block);

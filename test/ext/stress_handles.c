@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "ext/grace.h"
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 #include "lode/stats.h"
 
 #define THREADS  5
@@ -148,17 +148,18 @@ static void do_edit(struct worker *w)
 {
     uint32_t slot;
     lode_handle handle = pick(w, &slot);
-    uint64_t word = lodei_slot_hold(handle), version;
+    struct lodei_grip grip;
+    uint64_t version;
     void *old = NULL;
-    if (word == 0)
+    if (lodei_slot_grip(&grip, handle) != 0)
         return;
-    check_block(handle, lodei_word_block(word));
+    check_block(handle, lodei_word_block(grip.word));
     uint64_t *block = block_new(&version);
     atomic_store(&life_of[version % VERSIONS], handle);
-    check_block(handle, lodei_word_block(word));
-    int status = lodei_slot_swap_held(handle, word, block, below(w, 3), &old);
+    check_block(handle, lodei_word_block(grip.word));
+    int status = lodei_slot_swap_gripped(&grip, block, below(w, 3), &old);
     CHECK(status == 0 || status == -ESTALE || status == -EAGAIN);
-    CHECK(old == NULL || old == lodei_word_block(word));
+    CHECK(old == NULL || old == lodei_word_block(grip.word));
     if (status != 0)
         lode_free(block);
     if (old != NULL)

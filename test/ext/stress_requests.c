@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ext/requestcore.h"
 #include "lode/regions.h"
 #include "lode/request.h"
 
@@ -55,16 +56,28 @@ static struct lode_request_stats stats_of(unsigned type)
     return s;
 }
 
+static void check_bytes(const unsigned char *p, const struct lode_allocation *a)
+{
+    for (size_t i = 0; i < a->bytes; i += 61)
+        CHECK(p[i] == (unsigned char)a->id);
+}
+
 static void release(const struct lode_allocation *a)
 {
     if (a->ptr == NULL)
         return;
     const unsigned char *p = a->ptr;
     CHECK(a->handle == 0 || lode_peek(a->handle) == a->ptr);
-    for (size_t i = 0; i < a->bytes; i += 61)
-        CHECK(p[i] == (unsigned char)a->id);
+    int pinned = a->handle != 0 && a->id % 5 == 0;
+    CHECK(!pinned || lode_pin(a->handle) == a->ptr);
+    if (!pinned)
+        check_bytes(p, a);
     CHECK(lode_alloc_free(a) == 0);
     CHECK(lode_alloc_free(a) == -EINVAL);
+    if (pinned) {
+        check_bytes(p, a);
+        CHECK(lode_unpin(a->handle) == 0);
+    }
 }
 
 static void acquire(uint32_t *seed, struct lode_allocation *ret)
@@ -177,6 +190,10 @@ static void all_types_at_once(void)
         CHECK(s.peak_bytes <= 120000 || (t != LODE_MEMORY_TEMPORARY && t != LODE_MEMORY_POOL));
     }
     CHECK(out_of_limit > 0 && from_reserve > 0);
+    struct lode_read_stats waiting;
+    lode_read_stats(&waiting);
+    CHECK(waiting.parked_blocks == 0 && waiting.waiting_blocks == 0);
+    lodei_movable_verify();
 }
 
 /* ---- one allocation, freed by all at once ---- */

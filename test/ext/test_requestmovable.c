@@ -7,7 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ext/requestcore.h"
+#include "ext/slots.h"
 #include "failing_heap.h"
+#include "lode/morton.h"
 #include "lode/request.h"
 #include "lode/sdf.h"
 #include "requests.h"
@@ -98,21 +101,23 @@ Test(requestmovable, a_pinned_block_stays_until_its_last_pin)
 {
     struct lode_request r = of_movable(5000, LODE_MEMORY_AUDIO);
     struct lode_allocation a = got_movable(&r);
+    struct lode_read_stats waiting;
     char *pinned = lode_pin(a.handle);
     cr_assert_eq(pinned, a.ptr);
     memset(pinned, 0x33, a.bytes);
     put_movable(&a);
     cr_assert_eq(stats_of(LODE_MEMORY_AUDIO).used_bytes, 0);
-    for (int i = 0; i < 20; i++) { /* the record's slot lives again under the pin */
+    for (int i = 0; i < 1000; i++) { /* nothing else waits for the pin */
         struct lode_allocation b = got_movable(&r);
         cr_assert_neq(b.ptr, (void *)pinned);
-        memset(b.ptr, i, b.bytes);
         put_movable(&b);
+        lode_read_stats(&waiting);
+        cr_assert_eq(waiting.parked_blocks, 1);
     }
+    lodei_movable_verify();
     for (size_t i = 0; i < a.bytes; i++)
         cr_assert_eq(pinned[i], 0x33);
     cr_assert_eq(lode_unpin(a.handle), 0);
-    struct lode_read_stats waiting;
     lode_read_stats(&waiting);
     cr_assert_eq(waiting.parked_blocks, 0);
 }
@@ -205,6 +210,70 @@ Test(requestmovable, its_handle_is_no_brick)
     cr_assert_eq(lode_peek(a.handle), a.ptr);
     lode_sdf_destroy(sdf);
     put_movable(&a);
+}
+
+Test(requestmovable, many_may_be_freed_under_pins)
+{
+    struct lode_request r = of_movable(100, LODE_MEMORY_SYSTEM);
+    struct lode_allocation a[100], b[100];
+    struct lode_read_stats waiting;
+    cr_assert_eq(lode_alloc_many(&r, a, 100), 0);
+    for (int i = 0; i < 100; i++)
+        cr_assert_not_null(lode_pin(a[i].handle));
+    cr_assert_eq(lode_alloc_free_many(a, 100), 0);
+    lodei_movable_verify();
+    for (int i = 0; i < 100; i += 2)
+        cr_assert_eq(lode_unpin(a[i].handle), 0);
+    for (int round = 0; round < 100; round++) {
+        cr_assert_eq(lode_alloc_many(&r, b, 100), 0);
+        cr_assert_eq(lode_alloc_free_many(b, 100), 0);
+    }
+    lode_read_stats(&waiting);
+    cr_assert_eq(waiting.parked_blocks, 50);
+    for (int i = 1; i < 100; i += 2)
+        cr_assert_eq(lode_unpin(a[i].handle), 0);
+    lode_read_stats(&waiting);
+    cr_assert_eq(waiting.parked_blocks, 0);
+    lodei_movable_verify();
+}
+
+Test(requestmovable, a_slot_whose_lives_are_used_up_is_left)
+{
+    struct lode_request r = of_movable(100, LODE_MEMORY_SYSTEM);
+    struct lode_allocation a = got_movable(&r);
+    put_movable(&a);
+    uint32_t index = (uint32_t)a.handle, at = index % LODE_HANDLE_PAGE;
+    struct lode_handle_page *page = lodei_slot_page(index);
+    page->words[at] = page->generations[at] = UINT32_MAX - 1; /* its last life */
+    struct lode_allocation last = got_movable(&r);
+    cr_assert_eq((uint32_t)last.handle, index);
+    put_movable(&last);
+    struct lode_allocation b = got_movable(&r);
+    cr_assert_neq((uint32_t)b.handle, index);
+    put_movable(&b);
+    lodei_movable_verify();
+}
+
+Test(requestmovable, it_lies_beside_another_in_its_own_heap)
+{
+    struct lode_request r = of_movable(100, LODE_MEMORY_SYSTEM);
+    struct lode_morton_pool *pool;
+    struct lode_morton_pool_opts opts = LODE_MORTON_POOL_OPTS_INIT;
+    void *beside;
+    struct lode_allocation a = got_movable(&r);
+    r.near_ptr = a.ptr;
+    struct lode_allocation b = got_movable(&r);
+    cr_assert_lt(b.distance_bytes, 65536);
+    opts.block_bytes = 256;
+    cr_assert_eq(lode_morton_pool_create(&opts, &pool), 0);
+    cr_assert_eq(lode_morton_pool_acquire(pool, 5, &beside), 0);
+    r.near_ptr = beside;
+    struct lode_allocation c = got_movable(&r); /* not of the pool: its blocks stay */
+    cr_assert_eq(heap_of(c.ptr), heap_of(a.ptr));
+    lode_morton_pool_destroy(pool);
+    put_movable(&a);
+    put_movable(&b);
+    put_movable(&c);
 }
 
 Test(requestmovable, memory_may_end_anywhere)

@@ -3,10 +3,10 @@
  * @file handle.h
  * Handles: names of blocks that may move (liblode-ext.so).
  *
- * Bricks and octree sibling groups are named by a 64-bit handle, a slot index and a generation, and
- * not by address: an edit, a change of tier, later a defragmentation pass or a compression may put
- * the contents elsewhere, and no holder of the handle has to know. A handle whose block was freed
- * is stale, and every call finds that.
+ * Bricks, octree sibling groups and MOVABLE requests (lode/request.h) are named by a 64-bit handle,
+ * a slot index and a generation, and not by address: an edit, a change of tier, later a
+ * defragmentation pass or a compression may put the contents elsewhere, and no holder of the handle
+ * has to know. A handle whose block was freed is stale, and every call finds that.
  *
  * Two ways to the bytes, both giving one whole version of a block that does not change under the
  * reader, while other threads edit:
@@ -21,8 +21,8 @@
  *     lode_read_end();
  *
  * An edit writes a new block and swaps it in (read-copy-update, McKenney and Slingwine 1998); the
- * old one is freed when no pin and no reading section can still know of it. A section that stays
- * open for long holds back every block freed meanwhile, in memory only: writers never wait.
+ * old one is freed when no pin, no edit and no reading section can still know of it. A section that
+ * stays open for long holds back every block freed meanwhile, in memory only: writers never wait.
  */
 #ifndef LODE_HANDLE_H
 #define LODE_HANDLE_H
@@ -42,14 +42,14 @@ typedef uint64_t lode_handle;
 #define LODE_HANDLE_NULL ((lode_handle)0)
 
 /** More pins of one block at once than this fail. */
-#define LODE_PINS_MAX 127
+#define LODE_PINS_MAX 255
 
 /*
  * The table behind the handles, for the inlined lode_peek(); its layout is private and may change
  * with the library's major version. A slot's word:
  *
- *     63   54 53 51 50  44 43   42 41                 0
- *     |  kind |state| pins | edits |  address / 64     |
+ *     63   54 53 51 50  43   42  41                0
+ *     |  kind |state| pins | edit |  address / 64   |
  *
  * Addresses have 48 bits: AArch64 uses them all, x86-64's kernel gives out 47. `state` has its top
  * bit set while the block is live. Generations stand beside the words.
@@ -148,7 +148,7 @@ LODE_API void lode_read_end(void);
 struct lode_read_stats {
     size_t readers;        /**< threads inside a section now */
     size_t waiting_blocks; /**< freed, and waiting for sections to end */
-    size_t parked_blocks;  /**< freed or replaced, and waiting for pins to end */
+    size_t parked_blocks;  /**< freed or replaced, and waiting for pins and edits to end */
 };
 
 /** Frees what need not wait any more, and tells what has to. */

@@ -19,7 +19,8 @@
  *     }
  *
  * ## Placement rules
- * Each type has a heap of its own for each tag, so blocks of different types never share a page:
+ * Each type has a heap of its own for each tag, and others for what is HUGE or may move, so blocks
+ * of different types never share a page:
  *
  *     type       from              aligned  in multiples of   beside
  *     SYSTEM     heap              16       1
@@ -44,10 +45,10 @@
  *         int error = lode_unpin(a.handle);
  *     }
  *
- * The heap of the type serves it, aligned to 64 bytes, where the type's rule has a pool too.
- * Freed while it is pinned, or while somebody reads, the handle is stale at once, the limit has
- * its bytes back, and the memory goes when the last of them has ended. This version moves nothing
- * by itself.
+ * It is served by the type's heap for what may move, even where the rule says pool, and aligned to
+ * 64 bytes at least. Freed while it is pinned, or while somebody reads, the handle is stale at
+ * once, the limit has its bytes back, and the memory goes when the last of them has ended. This
+ * version moves nothing by itself.
  *
  * ## When there is none
  * In this order: over the type's limit, wait up to timeout_ms, the highest priority first;
@@ -167,10 +168,10 @@ struct lode_allocation {
  * @ret_allocation  Written only on success. Freed with lode_alloc_free().
  * Returns   0; -EINVAL bad type, strategy, flag or align, MOVABLE with DMA, a reserved field not 0;
  *           -E2BIG a non-zero tail this version does not know; -ENOTSUP a type or strategy this
- *           version does not have, that cannot serve this size, alignment, DMA, HUGE or MOVABLE,
- *           or that nobody has lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT
- * over it all that time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond RLIMIT_MEMLOCK;
- * -ENOMEM. On error nothing changed but the figures.
+ *           version does not have, that cannot serve this size, alignment, DMA, HUGE or MOVABLE, or
+ *           that nobody has lent; -ENOSPC over the type's limit and timeout_ms is 0; -ETIMEDOUT
+ *           over it all that time; -EPERM, -EAGAIN DMA: locking is not allowed, or beyond
+ *           RLIMIT_MEMLOCK; -ENOMEM. On error nothing changed but the figures.
  *
  * Threads   Any, concurrently. Waits only for the limit; not a cancellation point.
  *
@@ -203,7 +204,7 @@ LODE_API size_t lode_quantize(size_t bytes, size_t align);
 
 /** How a type is placed: the table above. */
 struct lode_placement {
-    const char *name;      /**< "system", ...: of its heaps, too */
+    const char *name;      /**< "system", ...: its heaps are called so, or "system movable" */
     size_t align;          /**< least alignment */
     size_t granule_bytes;  /**< sizes are multiples of it */
     size_t pool_max_bytes; /**< up to here from pools; 0: never */

@@ -146,7 +146,8 @@ LODE_API enum lode_tier lode_sdf_tier_at(const struct lode_sdf *sdf, float dista
  * bricks of lode_sdf_brick_alloc(), which have the field's.
  *
  * Returns  0; -EINVAL bad width; -ENOSPC bricks and materials have LODE_BANDS_MAX other widths, or,
- *          within a reading section, had; -ENOMEM. Unchanged on failure.
+ *          within a reading section, or while a brick is edited that was replaced or freed
+ *          meanwhile, had; -ENOMEM. Unchanged on failure.
  * Threads  One at a time, nobody storing bricks of this material meanwhile. May wait for the
  *          reading sections of others.
  */
@@ -286,7 +287,7 @@ typedef int (*lode_sdf_editor)(void *ctx, float *values);
  * Decode, change and encode a brick as one edit.
  * Returns  0; what `editor` returned that was not 0; -ESTALE; -EINVAL; -ENOMEM.
  * Threads  The editor runs under no lock and in no reading section: it opens one for what else it
- *          reads. It must return: no longjmp(), no exception.
+ *          reads. It must return: no longjmp(), no exception, no end of its thread.
  */
 LODE_API LODE_NODISCARD int lode_sdf_edit(struct lode_sdf *sdf, lode_handle brick,
                                           lode_sdf_editor editor, void *ctx);

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ext/slothold.h"
+#include "ext/slotgrip.h"
 #include "sdf_field.h"
 
 static struct lode_sdf *field;
@@ -30,7 +30,7 @@ static struct lode_read_stats waiting(void)
     return stats;
 }
 
-static int is_held(lode_handle handle)
+static int is_kept(lode_handle handle)
 {
     return (lodei_slot_word((uint32_t)handle) & LODEI_SLOT_KEPT_MASK) != 0;
 }
@@ -39,8 +39,8 @@ static void end(void)
 {
     struct lode_read_stats stats = waiting();
     cr_assert(stats.readers == 0 && stats.waiting_blocks == 0 && stats.parked_blocks == 0);
-    cr_assert(!is_held(brick) && !is_held(other));
-    cr_assert_eq(lodei_holds_own.depth, 0);
+    cr_assert(!is_kept(brick) && !is_kept(other));
+    cr_assert_eq(lodei_grip_own, 0);
     lode_sdf_destroy(field);
 }
 
@@ -72,7 +72,7 @@ static int frees_others(void *ctx, float *values)
     return add_one(ctx, values);
 }
 
-Test(holds, an_edit_reads_in_nobodys_way, .init = begin, .fini = end)
+Test(grips, an_edit_reads_in_nobodys_way, .init = begin, .fini = end)
 {
     int calls = 0;
     cr_assert_eq(lode_sdf_edit(field, brick, frees_others, &calls), 0);
@@ -94,7 +94,7 @@ static int edits_itself(void *ctx, float *values)
     return add_one(calls, values);
 }
 
-Test(holds, who_comes_in_between_wins, .init = begin, .fini = end)
+Test(grips, who_comes_in_between_wins, .init = begin, .fini = end)
 {
     int calls = 0;
     cr_assert_eq(lode_sdf_edit(field, brick, edits_itself, &calls), 0);
@@ -110,7 +110,7 @@ static int frees_itself(void *ctx, float *values)
     return add_one(ctx, values);
 }
 
-Test(holds, a_brick_that_goes_and_comes_again_is_another, .init = begin, .fini = end)
+Test(grips, a_brick_that_goes_and_comes_again_is_another, .init = begin, .fini = end)
 {
     int calls = 0;
     lode_handle before = brick;
@@ -126,7 +126,7 @@ static int refuses(void *ctx, float *values)
     return *(int *)ctx;
 }
 
-Test(holds, an_edit_that_is_given_up_leaves_nothing, .init = begin, .fini = end)
+Test(grips, an_edit_that_is_given_up_leaves_nothing, .init = begin, .fini = end)
 {
     for (int answer = -2; answer <= 1; answer++)
         if (answer != 0)
@@ -144,7 +144,7 @@ static int pins_all(void *ctx, float *values)
     return add_one(ctx, values);
 }
 
-Test(holds, every_pin_is_the_programs, .init = begin, .fini = end)
+Test(grips, every_pin_is_the_programs, .init = begin, .fini = end)
 {
     int calls = 0;
     cr_assert_eq(lode_sdf_edit(field, brick, pins_all, &calls), 0);
@@ -155,25 +155,56 @@ Test(holds, every_pin_is_the_programs, .init = begin, .fini = end)
     cr_assert_eq(lode_unpin(brick), -EINVAL);
 }
 
-/* Deeper than slots have holds, and threads notes of them. */
 static int nests(void *ctx, float *values)
 {
     int *depth = ctx;
+    (void)values;
     if (*depth == 0)
         return 1;
     --*depth;
     int status = lode_sdf_edit(field, *depth % 5 == 4 ? other : brick, nests, depth);
-    (void)values;
     cr_assert_eq(status, 1);
     return 1;
 }
 
-Test(holds, edits_nest, .init = begin, .fini = end)
+Test(grips, edits_nest, .init = begin, .fini = end)
 {
     int depth = 40, calls = 0;
     cr_assert_eq(lode_sdf_edit(field, brick, nests, &depth), 1);
     cr_assert_eq(lode_sdf_edit(field, brick, add_one, &calls), 0);
     assert_near(value_of(brick), 2.5f);
+}
+
+static int pins_and_nests(void *ctx, float *values)
+{
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        cr_assert_not_null(lode_pin(brick));
+    return nests(ctx, values);
+}
+
+Test(grips, edits_nest_where_no_pin_is_left, .init = begin, .fini = end)
+{
+    int depth = 40;
+    cr_assert_eq(lode_sdf_edit(field, brick, pins_and_nests, &depth), 1);
+    for (int i = 0; i < LODE_PINS_MAX; i++)
+        cr_assert_eq(lode_unpin(brick), 0);
+}
+
+static int window_leaves(void *ctx, float *values)
+{
+    const struct lode_brick_box away = {AT(100, 100, 100), AT(110, 110, 110)};
+    cr_assert_eq(lode_sdf_window_move(field, &away, NULL), 0);
+    return add_one(ctx, values);
+}
+
+Test(grips, a_window_that_leaves_an_edit_behind_leaves_nothing_else, .init = begin, .fini = end)
+{
+    const struct lode_brick_box here = {AT(0, 0, 0), AT(10, 10, 10)};
+    int calls = 0;
+    cr_assert_eq(lode_sdf_window_move(field, &here, NULL), 0);
+    cr_assert_eq(lode_sdf_edit(field, brick, window_leaves, &calls), -ESTALE);
+    cr_assert_eq(field_bricks(field), 0);
+    cr_assert_eq(lode_sdf_trim(field), 0);
 }
 
 /* ---- fork ---- */
@@ -203,7 +234,7 @@ static void in_child(void (*act)(void))
 static void edit_often(void)
 {
     int calls = 0;
-    child_unless(!is_held(brick));
+    child_unless(!is_kept(brick));
     for (int i = 0; i < 100; i++)
         child_unless(lode_sdf_edit(field, brick, add_one, &calls) == 0);
     child_unless(calls == 100 && waiting().parked_blocks == 0 && waiting().waiting_blocks == 0);
@@ -233,7 +264,7 @@ static int while_others_edit(int count, void (*here)(void), void (*act)(void))
         cr_assert_eq(pthread_create(&threads[i], NULL, edit_slowly, &status[i]), 0);
     while (atomic_load(&inside) < count)
         usleep(100);
-    cr_assert(is_held(brick));
+    cr_assert(is_kept(brick));
     if (here != NULL)
         here();
     in_child(act);
@@ -245,7 +276,7 @@ static int while_others_edit(int count, void (*here)(void), void (*act)(void))
     return status[0];
 }
 
-Test(holds, those_of_other_threads_end_in_a_forked_child, .init = begin, .fini = end)
+Test(grips, those_of_other_threads_end_in_a_forked_child, .init = begin, .fini = end)
 {
     cr_assert_eq(while_others_edit(3, NULL, edit_often), 0);
     cr_assert_gt(value_of(brick), 3.9f); /* the band ends at 4 */
@@ -259,12 +290,50 @@ static void free_it(void)
 
 static void nothing_waits(void)
 {
-    child_unless(waiting().parked_blocks == 0 && !is_held(brick));
+    child_unless(waiting().parked_blocks == 0 && !is_kept(brick));
 }
 
-Test(holds, what_they_kept_is_freed_in_the_child, .init = begin, .fini = end)
+Test(grips, what_they_kept_is_freed_in_the_child, .init = begin, .fini = end)
 {
     cr_assert_eq(while_others_edit(2, free_it, nothing_waits), -ESTALE);
+}
+
+static _Atomic int second_inside, second_goes_on;
+
+static int waits_second(void *ctx, float *values)
+{
+    atomic_store(&second_inside, 1);
+    while (!atomic_load(&second_goes_on))
+        usleep(100);
+    return add_one(ctx, values);
+}
+
+static void *edit_second(void *ret_status)
+{
+    int calls = 0;
+    *(int *)ret_status = lode_sdf_edit(field, brick, waits_second, &calls);
+    return NULL;
+}
+
+Test(grips, what_is_parked_waits_for_one_edit_only, .init = begin, .fini = end)
+{
+    pthread_t first, second;
+    int status[2], calls = 0;
+    cr_assert_eq(pthread_create(&first, NULL, edit_slowly, &status[0]), 0);
+    while (!atomic_load(&inside))
+        usleep(100);
+    cr_assert_eq(pthread_create(&second, NULL, edit_second, &status[1]), 0);
+    while (!atomic_load(&second_inside))
+        usleep(100);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(lode_sdf_edit(field, brick, add_one, &calls), 0);
+    cr_assert_eq(waiting().parked_blocks, 10);
+    atomic_store(&go_on, 1);
+    cr_assert_eq(pthread_join(first, NULL), 0);
+    cr_assert_eq(waiting().parked_blocks, 0); /* the second is still there */
+    atomic_store(&second_goes_on, 1);
+    cr_assert_eq(pthread_join(second, NULL), 0);
+    cr_assert(status[0] == 0 && status[1] == 0);
 }
 
 static void replace_it(void)
@@ -274,7 +343,7 @@ static void replace_it(void)
     cr_assert_eq(waiting().parked_blocks, 1);
 }
 
-Test(holds, versions_parked_for_them_are_freed_too, .init = begin, .fini = end)
+Test(grips, versions_parked_for_them_are_freed_too, .init = begin, .fini = end)
 {
     cr_assert_eq(while_others_edit(1, replace_it, nothing_waits), 0);
     assert_near(value_of(brick), 3.5f);
@@ -292,12 +361,35 @@ static int forks(void *ctx, float *values)
     return add_one(calls, values);
 }
 
-Test(holds, an_edit_goes_on_in_the_child_it_forks, .init = begin, .fini = end)
+static int forks_within(void *ctx, float *values)
+{
+    int status = lode_sdf_edit(field, other, forks, ctx);
+    if (*(int *)ctx > 100)
+        child_unless(status == 0 && is_kept(brick) && !is_kept(other));
+    else
+        cr_assert_eq(status, 0);
+    return add_one(ctx, values);
+}
+
+Test(grips, an_edit_around_the_one_that_forks_goes_on_too, .init = begin, .fini = end)
+{
+    int calls = 0;
+    int status = lode_sdf_edit(field, brick, forks_within, &calls);
+    if (calls > 100) {
+        child_unless(status == 0 && calls == 102 && !is_kept(brick));
+        edit_often();
+        _exit(0);
+    }
+    cr_assert(status == 0 && calls == 2);
+    assert_near(value_of(other), 1.5f);
+}
+
+Test(grips, an_edit_goes_on_in_the_child_it_forks, .init = begin, .fini = end)
 {
     int calls = 0;
     int status = lode_sdf_edit(field, brick, forks, &calls);
     if (calls > 100) {
-        child_unless(status == 0 && calls == 101 && !is_held(brick));
+        child_unless(status == 0 && calls == 101 && !is_kept(brick));
         child_unless(waiting().parked_blocks == 0 && value_of(brick) > 2.4f);
         edit_often();
         _exit(0);
@@ -313,7 +405,7 @@ static int destroys(void *ctx, float *values)
     return 0;
 }
 
-Test(holds, a_field_that_ends_under_its_edit_is_misuse, .init = begin, .signal = SIGABRT)
+Test(grips, a_field_that_ends_under_its_edit_is_misuse, .init = begin, .signal = SIGABRT)
 {
     cr_assert_fail("%d", lode_sdf_edit(field, brick, destroys, field));
 }
