@@ -18,17 +18,20 @@ title "1. Bits per voxel of one channel"
 "$build/test/bench/lode-sdf-density"
 title "1. The octree"
 "$build/test/bench/lode-svo-density"
-title "2. Nanoseconds an operation"
-"$build/test/bench/lode-ext-bench"
-title "2. A brick moved to another tier"
-"$build/test/bench/lode-sdf-retier"
+for run in 1 2 3; do
+    title "2. Nanoseconds an operation, run $run of 3"
+    "$build/test/bench/lode-ext-bench"
+    title "2. A brick moved to another tier, run $run of 3"
+    "$build/test/bench/lode-sdf-retier"
+done
 title "2. Two threads"
-"$build/test/bench/lode-ext-scale" -n "$rounds"
+"$build/test/bench/lode-ext-scale" -n 41
 title "3. lode mine, one thread"
 test/bench/mine.py --build "$build" -n "$rounds"
 title "3. lode mine, two threads"
 test/bench/mine.py --build "$build" -n "$rounds" --threads 2
 title "3. The whole world"
+"$build/tools/lode" mine --alloc=pools --edits=0 --channels=distances --window=all
 test/bench/mine.py --build "$build" --sizes
 title "4. Walks across bricks"
 test/bench/walk.py --build "$build"
