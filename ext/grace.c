@@ -18,8 +18,8 @@
  * gave it up, so that writers do not meet each other, until that thread ends a section or gives up
  * another block when none is in the way, or SETTLE wait. Looking whether one is in the way takes
  * the other threads' records out of their caches: who finds one does not look again for CROWDED
- * times. A record that is full, and that of a
- * thread that ends, leave the rest to the common queue, where any thread that ends a section looks.
+ * times. A record that is full, and that of a thread that ends, leave the rest to the common queue,
+ * where any thread that ends a section looks.
  *
  *     thread's record: [ block, epoch | block, epoch | ... ]  --full, ended-->  queue
  *

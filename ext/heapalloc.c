@@ -59,17 +59,6 @@ static int heap_free(void *ctx, void *block, size_t bytes, size_t align)
     return 0;
 }
 
-static size_t heap_alloc_many(void *ctx, size_t bytes, size_t align, void **ret_blocks,
-                              size_t count)
-{
-    return lodei_alloc_each(&heap_ops, ctx, bytes, align, ret_blocks, count);
-}
-
-static int heap_free_many(void *ctx, void *const *blocks, size_t count, size_t bytes, size_t align)
-{
-    return lodei_free_each(&heap_ops, ctx, blocks, count, bytes, align);
-}
-
 static int heap_can_allocate(void *ctx, size_t bytes, size_t align)
 {
     size_t max = heap_max_bytes(ctx);
@@ -99,8 +88,6 @@ static const struct lode_allocator_ops heap_ops = {
     .alloc = heap_alloc,
     .resize = heap_resize,
     .free = heap_free,
-    .alloc_many = heap_alloc_many,
-    .free_many = heap_free_many,
     .max_bytes = heap_max_bytes,
     .can_allocate = heap_can_allocate,
     .owns = heap_owns,

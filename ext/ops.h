@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What several allocators' operation tables (lode/allocator.h) have in common: taking an alignment,
- * bulk operations as loops, and resizing by moving. Owns nothing, locks nothing.
+ * and resizing by moving. Owns nothing, locks nothing.
  */
 #ifndef LODEI_OPS_H
 #define LODEI_OPS_H
@@ -19,15 +19,6 @@ LODE_INLINE size_t lodei_align_take(size_t align)
     return lodei_is_power_of_two(align) ? align : 0;
 }
 
-/* Up to the first failure. */
-size_t lodei_alloc_each(const struct lode_allocator_ops *ops, void *ctx, size_t bytes, size_t align,
-                        void **ret_blocks, size_t count);
-/* All are tried; the first error is returned. */
-int lodei_free_each(const struct lode_allocator_ops *ops, void *ctx, void *const *blocks,
-                    size_t count, size_t bytes, size_t align);
-/* The last first: what a LIFO wants. */
-int lodei_free_each_backwards(const struct lode_allocator_ops *ops, void *ctx, void *const *blocks,
-                              size_t count, size_t bytes, size_t align);
 /* Allocate, copy, free. A `block` of NULL is allocated; one that cannot be freed is left with its
  * owner, and NULL returned. */
 void *lodei_resize_by_moving(const struct lode_allocator_ops *ops, void *ctx, void *block,

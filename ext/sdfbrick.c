@@ -24,6 +24,13 @@ struct old {
     unsigned tier; /* LODEI_TIER_RAW: of a raw channel, or not known */
 };
 
+/* Who frees a brick under an edit has to leave its group where it is. */
+static void reclaim_if_gone(struct lode_sdf *sdf, lode_handle brick)
+{
+    if (lode_unlikely(!lode_handle_is_live(brick)))
+        lodei_sdf_group_reclaim(sdf, brick);
+}
+
 /* Swap `block` in, or free it. Lets go. */
 static int replace(struct lode_sdf *sdf, struct lodei_grip *grip, void *block, unsigned kind,
                    void **ret_old)
@@ -32,8 +39,7 @@ static int replace(struct lode_sdf *sdf, struct lodei_grip *grip, void *block, u
     if (lode_likely(status == 0))
         return 0;
     lode_free(block);
-    if (status == -ESTALE) /* whoever freed it had to leave its group where it was */
-        lodei_sdf_group_reclaim(sdf, grip->handle);
+    reclaim_if_gone(sdf, grip->handle);
     return status;
 }
 
@@ -262,6 +268,7 @@ static int edit_once(struct lode_sdf *sdf, lode_handle brick, lode_sdf_editor ed
     status = editor(ctx, values);
     if (status != 0) {
         lodei_slot_let_go(&grip);
+        reclaim_if_gone(sdf, brick);
         return status;
     }
     status = replace_values(sdf, &grip, values, ret_old);

@@ -431,16 +431,6 @@ static int op_free(void *ctx, void *block, size_t bytes, size_t align)
     return lode_slab_free(ctx, block);
 }
 
-static size_t op_alloc_many(void *ctx, size_t bytes, size_t align, void **ret_blocks, size_t count)
-{
-    return lodei_alloc_each(&slab_ops, ctx, bytes, align, ret_blocks, count);
-}
-
-static int op_free_many(void *ctx, void *const *blocks, size_t count, size_t bytes, size_t align)
-{
-    return lodei_free_each(&slab_ops, ctx, blocks, count, bytes, align);
-}
-
 static size_t op_max_bytes(void *ctx)
 {
     const struct lode_slab *s = ctx;
@@ -464,8 +454,6 @@ static const struct lode_allocator_ops slab_ops = {
     .alloc = op_alloc,
     .resize = op_resize,
     .free = op_free,
-    .alloc_many = op_alloc_many,
-    .free_many = op_free_many,
     .max_bytes = op_max_bytes,
     .can_allocate = op_can_allocate,
     .owns = op_owns,

@@ -52,10 +52,10 @@ LODE_INLINE void *lodei_word_block(uint64_t word)
     return (void *)(uintptr_t)((word & LODE_HANDLE_ADDRESS) << 6);
 }
 
+/* Words of slots that are free or dead have nothing there: generations are shorter. */
 LODE_INLINE int lodei_is_gripped(uint64_t word)
 {
-    enum lodei_slot_state state = lodei_word_state(word);
-    return state != LODEI_SLOT_FREE && state != LODEI_SLOT_DEAD && (word & LODEI_SLOT_GRIP) != 0;
+    return (word & LODEI_SLOT_GRIP) != 0;
 }
 
 /* The owner's 10 bits. They change together with the address, never apart. */

@@ -105,6 +105,9 @@ def report(args, columns):
     rivals = [column.name for column in columns if column.alloc == "malloc"]
     print("\n" + peers.markdown(["pools to the best malloc", "ratio", "best", "goal", ""],
                                 peers.judge(figures, "pools", rivals, GOALS)))
+    left = [r["left"] for column in columns if column.name == "pools" for r in column.results]
+    print(f"\nAfter the last despawn the pools had {max(l['blocks'] for l in left)} blocks and "
+          f"{max(l['bytes'] for l in left):.0f} bytes left.")
 
 
 def write_csv(columns, path):

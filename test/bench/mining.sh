@@ -24,8 +24,10 @@ for run in 1 2 3; do
     title "2. A brick moved to another tier, run $run of 3"
     "$build/test/bench/lode-sdf-retier"
 done
-title "2. Two threads"
-"$build/test/bench/lode-ext-scale" -n 41
+for run in 1 2 3 4; do
+    title "2. Two threads, run $run of 4"
+    "$build/test/bench/lode-ext-scale" -n 41
+done
 title "3. lode mine, one thread"
 test/bench/mine.py --build "$build" -n "$rounds"
 title "3. lode mine, two threads"

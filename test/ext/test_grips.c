@@ -126,6 +126,22 @@ static int refuses(void *ctx, float *values)
     return *(int *)ctx;
 }
 
+static int frees_itself_and_refuses(void *ctx, float *values)
+{
+    (void)ctx;
+    (void)values;
+    cr_assert_eq(lode_sdf_brick_free(field, brick), 0);
+    return 1;
+}
+
+Test(grips, nor_does_the_group_of_what_it_freed, .init = begin, .fini = end)
+{
+    size_t none = lode_sdf_trim(field);
+    cr_assert_eq(none, 0);
+    cr_assert_eq(lode_sdf_edit(field, brick, frees_itself_and_refuses, NULL), 1);
+    cr_assert_eq(lode_sdf_trim(field), 0);
+}
+
 Test(grips, an_edit_that_is_given_up_leaves_nothing, .init = begin, .fini = end)
 {
     for (int answer = -2; answer <= 1; answer++)

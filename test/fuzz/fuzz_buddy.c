@@ -19,9 +19,7 @@
 
 #define CHECK(e) ((e) ? (void)0 : failed(#e, __LINE__))
 
-static struct {
-    const uint8_t *at, *end;
-} input;
+static struct fuzz_input input;
 
 static _Alignas(65536) unsigned char memory[2 * CELLS_MAX * CELL];
 static unsigned char used[2 * CELLS_MAX]; /* by cell of `memory` */
@@ -38,14 +36,6 @@ static void failed(const char *what, int line)
 {
     fprintf(stderr, "fuzz_buddy.c:%d: %s does not hold\n", line, what);
     abort();
-}
-
-static size_t take(size_t limit)
-{
-    size_t value = 0;
-    for (size_t reach = 1; reach < limit && input.at < input.end; reach *= 256)
-        value = value << 8 | *input.at++;
-    return value % limit;
 }
 
 static size_t whole_of(size_t bytes, size_t align)
@@ -91,19 +81,20 @@ static void set_pattern(size_t i)
 
 static size_t take_bytes(void)
 {
-    return take(3) == 0 ? take(70000) : take((size_t)1 << take(13));
+    return fuzz_take(&input, 3) == 0 ? fuzz_take(&input, 70000)
+                                     : fuzz_take(&input, (size_t)1 << fuzz_take(&input, 13));
 }
 
 static void do_alloc(void)
 {
-    size_t bytes = take_bytes(), align = (size_t)1 << take(14);
+    size_t bytes = take_bytes(), align = (size_t)1 << fuzz_take(&input, 14);
     if (count == LIVE_MAX)
         return;
     struct lode_allocator a;
     lode_buddy_allocator(buddy, &a);
     size_t whole = whole_of(bytes > 0 ? bytes : 1, align);
     int expected = possible(whole) && (uintptr_t)(memory + origin * cell_bytes) % align == 0;
-    if (take(2) == 0)
+    if (fuzz_take(&input, 2) == 0)
         CHECK(lode_allocator_can_allocate(&a, bytes, align) == expected);
     unsigned char *p = lode_buddy_alloc(buddy, bytes, align);
     CHECK((p != NULL) == expected);
@@ -153,7 +144,7 @@ static void do_other(void)
 {
     struct lode_allocator_stats s;
     size_t bytes = 0, largest = 0;
-    unsigned char *p = memory + take(sizeof(memory));
+    unsigned char *p = memory + fuzz_take(&input, sizeof(memory));
     int starts = 0;
     for (size_t i = 0; i < count; i++) {
         bytes += live[i].whole;
@@ -166,7 +157,7 @@ static void do_other(void)
     lode_buddy_stats(buddy, &s);
     CHECK(s.used_bytes == bytes && s.blocks == count && s.largest_free_bytes == largest);
     CHECK(s.free_bytes == (end - first) * cell_bytes - bytes);
-    if (take(16) == 0) {
+    if (fuzz_take(&input, 16) == 0) {
         lode_buddy_reset(buddy);
         memset(used, 0, sizeof(used));
         count = 0;
@@ -180,8 +171,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     count = 0;
     memset(used, 0, sizeof(used));
     struct lode_buddy_opts o = LODE_BUDDY_OPTS_INIT;
-    size_t offset = take(CELLS_MAX * CELL), size = CELL + take(CELLS_MAX * CELL);
-    o.min_bytes = cell_bytes = (size_t)CELL << take(5);
+    size_t offset = fuzz_take(&input, CELLS_MAX * CELL),
+           size = CELL + fuzz_take(&input, CELLS_MAX * CELL);
+    o.min_bytes = cell_bytes = (size_t)CELL << fuzz_take(&input, 5);
     o.memory = memory + offset;
     o.bytes = size;
     first = (offset + cell_bytes - 1) / cell_bytes;
@@ -195,13 +187,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (error != 0)
         return 0;
     while (input.at < input.end) {
-        size_t what = take(16);
+        size_t what = fuzz_take(&input, 16);
         if (what < 8)
             do_alloc();
         else if (what < 13 && count > 0)
-            do_free(take(count));
+            do_free(fuzz_take(&input, count));
         else if (what < 15 && count > 0)
-            do_extend(take(count));
+            do_extend(fuzz_take(&input, count));
         else
             do_other();
     }

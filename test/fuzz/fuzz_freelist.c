@@ -19,9 +19,7 @@
 
 #define CHECK(e) ((e) ? (void)0 : failed(#e, __LINE__))
 
-static struct {
-    const uint8_t *at, *end;
-} input;
+static struct fuzz_input input;
 
 static _Alignas(4096) unsigned char memory[(UNITS + 2) * UNIT];
 static size_t origin, total; /* of `memory`; units behind it */
@@ -36,14 +34,6 @@ static void failed(const char *what, int line)
 {
     fprintf(stderr, "fuzz_freelist.c:%d: %s does not hold\n", line, what);
     abort();
-}
-
-static size_t take(size_t limit)
-{
-    size_t value = 0;
-    for (size_t reach = 1; reach < limit && input.at < input.end; reach *= 256)
-        value = value << 8 | *input.at++;
-    return value % limit;
 }
 
 static size_t units_for(size_t bytes)
@@ -88,7 +78,8 @@ static void check_pattern(size_t i, size_t bytes)
 
 static size_t take_bytes(void)
 {
-    return take(3) == 0 ? take(UNITS * UNIT) : take((size_t)1 << take(11));
+    return fuzz_take(&input, 3) == 0 ? fuzz_take(&input, UNITS * UNIT)
+                                     : fuzz_take(&input, (size_t)1 << fuzz_take(&input, 11));
 }
 
 /* Is the gap that was chosen the one its fit should choose? */
@@ -107,7 +98,8 @@ static void check_choice(size_t gap, size_t units, size_t align)
 static void do_alloc(void)
 {
     struct lode_allocator a;
-    size_t bytes = take_bytes(), align = (size_t)1 << take(11), units = units_for(bytes);
+    size_t bytes = take_bytes(), align = (size_t)1 << fuzz_take(&input, 11),
+           units = units_for(bytes);
     int expected = 0;
     if (count == LIVE_MAX)
         return;
@@ -159,7 +151,7 @@ static void do_other(void)
 {
     struct lode_allocator_stats s;
     size_t used = 0, largest = 0, gaps = 0, starts = 0;
-    unsigned char *p = memory + take(sizeof(memory));
+    unsigned char *p = memory + fuzz_take(&input, sizeof(memory));
     for (size_t i = 0; i <= count; i++) {
         size_t gap = gap_end(i) - gap_start(i);
         largest = gap > largest ? gap : largest;
@@ -172,7 +164,7 @@ static void do_other(void)
     CHECK(s.used_bytes == used && s.blocks == count && s.allocs - s.frees == count);
     CHECK(s.free_bytes == total * UNIT - used - 8 * (gaps + count));
     CHECK(s.largest_free_bytes == (largest > 0 ? largest * UNIT - 8 : 0));
-    if (take(16) == 0) {
+    if (fuzz_take(&input, 16) == 0) {
         lode_freelist_reset(list);
         count = 0;
     }
@@ -184,8 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     input.end = data + bytes;
     count = 0;
     struct lode_freelist_opts o = LODE_FREELIST_OPTS_INIT;
-    size_t offset = take(UNIT), size = 64 + take(UNITS * UNIT - 64);
-    o.fit = (uint16_t)take(3);
+    size_t offset = fuzz_take(&input, UNIT), size = 64 + fuzz_take(&input, UNITS * UNIT - 64);
+    o.fit = (uint16_t)fuzz_take(&input, 3);
     o.memory = memory + offset;
     o.bytes = size;
     fit = (enum lode_fit)o.fit;
@@ -193,13 +185,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     total = (offset + size - origin) / UNIT;
     CHECK(lode_freelist_create(&o, &list) == 0);
     while (input.at < input.end) {
-        size_t what = take(16);
+        size_t what = fuzz_take(&input, 16);
         if (what < 8)
             do_alloc();
         else if (what < 13 && count > 0)
-            do_free(take(count));
+            do_free(fuzz_take(&input, count));
         else if (what < 15 && count > 0)
-            do_extend(take(count));
+            do_extend(fuzz_take(&input, count));
         else
             do_other();
     }

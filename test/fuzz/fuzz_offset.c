@@ -17,9 +17,7 @@
 
 #define CHECK(e) ((e) ? (void)0 : failed(#e, __LINE__))
 
-static struct {
-    const uint8_t *at, *end;
-} input;
+static struct fuzz_input input;
 
 /* By rising offset. */
 static struct {
@@ -36,14 +34,6 @@ static void failed(const char *what, int line)
 {
     fprintf(stderr, "fuzz_offset.c:%d: %s does not hold\n", line, what);
     abort();
-}
-
-static uint64_t take(uint64_t limit)
-{
-    uint64_t value = 0;
-    for (uint64_t reach = 1; reach < limit && input.at < input.end; reach *= 256)
-        value = value << 8 | *input.at++;
-    return value % limit;
 }
 
 static uint64_t round_up(uint64_t n, uint64_t to)
@@ -94,19 +84,19 @@ static void leave(size_t i)
 
 static uint64_t take_bytes(void)
 {
-    uint64_t kind = take(4);
+    uint64_t kind = fuzz_take(&input, 4);
     if (kind == 0)
-        return take(20);
+        return fuzz_take(&input, 20);
     if (kind == 1)
-        return ((uint64_t)8 + take(9)) << take(10);
+        return ((uint64_t)8 + fuzz_take(&input, 9)) << fuzz_take(&input, 10);
     if (kind == 2)
-        return take(total + 2);
-    return take(700);
+        return fuzz_take(&input, total + 2);
+    return fuzz_take(&input, 700);
 }
 
 static void do_alloc(void)
 {
-    uint64_t bytes = take_bytes(), align = (uint64_t)1 << take(10), at = 77;
+    uint64_t bytes = take_bytes(), align = (uint64_t)1 << fuzz_take(&input, 10), at = 77;
     lode_range range = 77;
     uint64_t whole = round_up(bytes > 0 ? bytes : 1, granule);
     int expected = possible(whole, align > granule ? align : granule);
@@ -127,7 +117,7 @@ static void do_extend(void)
 {
     if (count == 0)
         return;
-    size_t i = (size_t)take(count);
+    size_t i = (size_t)fuzz_take(&input, count);
     uint64_t bytes = take_bytes(), whole = round_up(bytes > 0 ? bytes : 1, granule);
     int error = lode_offset_extend(offset, live[i].range, bytes);
     CHECK(error == (whole <= gap_end(i + 1) - live[i].at ? 0 : -ENOSPC));
@@ -169,19 +159,19 @@ static void check_all(void)
         CHECK(lode_offset_free(offset, stale[i]) == -EINVAL);
         CHECK(lode_offset_find(offset, stale[i], NULL, NULL) == -EINVAL);
     }
-    CHECK(lode_offset_free(offset, take(1u << 24)) == -EINVAL);
+    CHECK(lode_offset_free(offset, fuzz_take(&input, 1u << 24)) == -EINVAL);
 }
 
 static void do_other(void)
 {
-    uint64_t what = take(16), more;
+    uint64_t what = fuzz_take(&input, 16), more;
     if (what == 0) {
         for (size_t i = 0; i < count; i++)
             stale[stale_count++ % STALE_MAX] = live[i].range;
         count = 0;
         lode_offset_reset(offset);
     } else if (what < 4) {
-        more = take(3000);
+        more = fuzz_take(&input, 3000);
         if (total + more > (1u << 24))
             return;
         CHECK(lode_offset_grow(offset, total + more) == 0);
@@ -199,17 +189,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     input.end = data + bytes;
     count = stale_count = 0;
     struct lode_offset_opts o = LODE_OFFSET_OPTS_INIT;
-    o.granule = granule = (uint64_t)1 << take(9);
-    o.initial_ranges = (uint32_t)take(4);
-    uint64_t first = take(1 << 20);
+    o.granule = granule = (uint64_t)1 << fuzz_take(&input, 9);
+    o.initial_ranges = (uint32_t)fuzz_take(&input, 4);
+    uint64_t first = fuzz_take(&input, 1 << 20);
     CHECK(lode_offset_create(first, &o, &offset) == 0);
     total = first / granule * granule;
     while (input.at < input.end) {
-        uint64_t what = take(16);
+        uint64_t what = fuzz_take(&input, 16);
         if (what < 8) {
             do_alloc();
         } else if (what < 12 && count > 0) {
-            size_t i = (size_t)take(count);
+            size_t i = (size_t)fuzz_take(&input, count);
             CHECK(lode_offset_free(offset, live[i].range) == 0);
             leave(i);
         } else if (what < 14) {

@@ -7,11 +7,6 @@
 unset LD_PRELOAD LODE_OPTIONS
 few="--frames 1200 --creatures 500"
 
-# field NAME: the value of a field of the JSON in out, by its last name
-field() {
-    sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",{]\{1,\}\).*/\1/p" "$tap_dir/out" | head -n 1
-}
-
 # herd ARGUMENTS: run it as JSON
 herd() {
     # shellcheck disable=SC2086 # words

@@ -37,6 +37,11 @@ lode() {
     "$LODE" "$@" >"$tap_dir/out" 2>"$tap_dir/err" </dev/null || status=$?
 }
 
+# field NAME: the value of a field of the JSON in out, by its last name
+field() {
+    sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",{]\{1,\}\).*/\1/p" "$tap_dir/out" | head -n 1
+}
+
 # status_is NUMBER, out_has REGEX, err_has REGEX, err_lacks REGEX: of the last call of lode
 status_is() { [ "$status" -eq "$1" ] || { echo "# status $status, not $1"; false; }; }
 out_has() { grep -Eq -- "$1" "$tap_dir/out"; }

@@ -73,7 +73,8 @@ struct lode_allocator_stats {
     uint64_t failures;         /**< requests that failed */
 };
 
-/** The functions behind an allocator; every one is set. `ctx` is the object. */
+/** The functions behind an allocator; `ctx` is the object. Every one is set but alloc_many and
+ * free_many, without which blocks are allocated one by one, and freed so, the last first. */
 struct lode_allocator_ops {
     void *(*alloc)(void *ctx, size_t bytes, size_t align);
     void *(*resize)(void *ctx, void *block, size_t old_bytes, size_t bytes, size_t align);
@@ -124,7 +125,16 @@ static inline int lode_allocator_free(const struct lode_allocator *a, void *bloc
 static inline size_t lode_allocator_alloc_many(const struct lode_allocator *a, size_t bytes,
                                                size_t align, void **ret_blocks, size_t count)
 {
-    return a->ops->alloc_many(a->ctx, bytes, align, ret_blocks, count);
+    size_t done = 0;
+    if (a->ops->alloc_many != NULL)
+        return a->ops->alloc_many(a->ctx, bytes, align, ret_blocks, count);
+    while (done < count) {
+        void *block = a->ops->alloc(a->ctx, bytes, align);
+        if (block == NULL)
+            break;
+        ret_blocks[done++] = block;
+    }
+    return done;
 }
 
 /** Free `count` blocks of one size, in the order that suits the allocator; those of a LIFO, in the
@@ -132,7 +142,14 @@ static inline size_t lode_allocator_alloc_many(const struct lode_allocator *a, s
 static inline int lode_allocator_free_many(const struct lode_allocator *a, void *const *blocks,
                                            size_t count, size_t bytes, size_t align)
 {
-    return a->ops->free_many(a->ctx, blocks, count, bytes, align);
+    int first = 0;
+    if (a->ops->free_many != NULL)
+        return a->ops->free_many(a->ctx, blocks, count, bytes, align);
+    while (count-- > 0) {
+        int error = a->ops->free(a->ctx, blocks[count], bytes, align);
+        first = first != 0 ? first : error;
+    }
+    return first;
 }
 
 /** No larger request can ever succeed; of a fixed-size pool, its one size. */
